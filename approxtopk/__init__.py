@@ -1,0 +1,42 @@
+"""Approximate top-k for any array on any device.
+
+>>> import numpy as np, approxtopk
+>>> x = np.random.default_rng(0).standard_normal((4, 65536))
+>>> values, indices = approxtopk.topk(x, 64)
+>>> values.shape
+(4, 64)
+"""
+
+from .api import Explanation, TopK, explain, topk
+from .backend import ArrayInfo, Backend, BackendSpec, Request
+from .dispatch import BackendStatus, backends, register, use_backend
+from .errors import BackendUnavailableError, NoBackendError, PluginError, PluginWarning
+from .hookspecs import hookimpl
+from .measure import recall
+from .planner import Plan, expected_recall, plan
+
+__all__ = [
+    "ArrayInfo",
+    "Backend",
+    "BackendSpec",
+    "BackendStatus",
+    "BackendUnavailableError",
+    "Explanation",
+    "NoBackendError",
+    "Plan",
+    "PluginError",
+    "PluginWarning",
+    "Request",
+    "TopK",
+    "backends",
+    "expected_recall",
+    "explain",
+    "hookimpl",
+    "plan",
+    "recall",
+    "register",
+    "topk",
+    "use_backend",
+]
+
+__version__ = "0.1.0"

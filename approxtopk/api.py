@@ -1,0 +1,318 @@
+"""The public calls: validate, plan, find the backend, hand over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from . import dispatch, planner, validate
+from .backend import ArrayInfo, Backend, Request
+from .planner import Plan
+
+
+class TopK(NamedTuple):
+    """Selected elements, and where they were on the selection axis."""
+
+    values: Any
+    indices: Any
+
+
+def topk(
+    arr: Any,
+    k: int,
+    *,
+    b: int | None = None,
+    kb: int | None = None,
+    recall: float | None = None,
+    axis: int = -1,
+    largest: bool = True,
+    sorted: bool = False,
+    interleaved: bool = True,
+    index_dtype: Any = None,
+    backend: str | None = None,
+    out: tuple[Any, Any] | None = None,
+    dim: int | None = None,
+) -> TopK:
+    """Select the `k` largest (or smallest) elements along an axis, with a recall known beforehand.
+
+    The axis is split into `b` buckets, the `kb` best of each are kept, and an exact top-k of
+    these candidates is returned: about the cost of reading the array once.
+
+    Parameters
+    ----------
+    arr : array
+        Any array that an installed backend serves (NumPy, torch, CuPy, …), of rank at least 1,
+        any strides, dtype float16, bfloat16, float32, float64, int8, int16, int32, int64 or
+        uint8. Never modified, and not copied where it is contiguous.
+    k : int
+        How many elements to select per row, in [0, n], n being the length of `axis`.
+    b : int, optional
+        Number of buckets, in [1, n]. Without `kb` and `recall`: ``kb = ceil(k / b)``.
+    kb : int, optional
+        Elements kept per bucket, in [1, ceil(n / b)]. Without `b`: the smallest good `b`.
+    recall : float, optional
+        Expected recall to plan for, in (0, 1]; default 0.95 where neither `b` nor `kb` is given.
+        1.0 is exact, for every input.
+    axis : int, default -1
+        Axis to select along.
+    largest : bool, default True
+        Largest elements, or smallest. NaN counts as the greatest in both directions.
+    sorted : bool, default False
+        Best first, ties by index; else the order is unspecified (but always the same).
+    interleaved : bool, default True
+        Element ``i`` is in bucket ``i % b``. If False buckets are runs, the first ``n % b`` of
+        them one element longer.
+    index_dtype : {"int64", "int32"} or dtype, optional
+        Type of the indices; int64 by default.
+    backend : str, optional
+        Name of the backend to use, as listed by `approxtopk.backends`.
+    out : (array, array), optional
+        Where to write values and indices: the shapes, dtypes and device of the result, any
+        strides, overlapping neither each other nor `arr`.
+    dim : int, optional
+        Another name for `axis`.
+
+    Returns
+    -------
+    TopK
+        Named tuple ``(values, indices)``, of arr's kind and on its device, of arr's shape but
+        `k` along `axis`. `values` are bitwise copies of the elements at `indices`, the indices
+        are unique, and ties go to the lower index. The same (b, kb, interleaved) selects the
+        same elements on every backend and in every run.
+
+    Raises
+    ------
+    ValueError
+        An argument out of range, fewer candidates than `k`, all three of `b`, `kb` and `recall`,
+        rank 0, or an `out` that doesn't fit.
+    TypeError
+        An argument of the wrong type, an unsupported dtype, or an array that no installed
+        backend serves (`NoBackendError`).
+
+    See Also
+    --------
+    plan : the choice of b and kb, without an array.
+    explain : which backend, kernel and plan a call would use.
+
+    Notes
+    -----
+    O(n log kb) comparisons per row and one read of the input. Sources: "Approximate Top-k for
+    Increased Parallelism" (arXiv 2412.04358, algorithm of section 2); "A Faster Generalized
+    Two-Stage Approximate Top-K" (arXiv 2506.04165), for kb > 1 with a second stage.
+
+    Examples
+    --------
+    >>> import numpy as np, approxtopk
+    >>> scores = np.random.default_rng(0).standard_normal((2, 100_000), dtype="float32")
+    >>> values, indices = approxtopk.topk(scores, 10, recall=0.99)
+    >>> values.shape, bool((np.take_along_axis(scores, indices, -1) == values).all())
+    ((2, 10), True)
+    """
+    if dim is not None:
+        axis = _same_axis(axis, dim)
+    array_type = type(arr)
+    describe = _describers.get(array_type) or _describer(array_type)
+    call = resolve(
+        *(array_type, describe(arr), k, b, kb, recall, axis, largest, sorted, interleaved),
+        *(index_dtype, backend if backend is not None else dispatch.chosen.get()),
+    )
+    if out is not None:
+        _check_out(arr, call, out)
+    return TopK(*call.backend.topk(arr, call.request, out))
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Everything that follows from a call's signature: computed once, then looked up."""
+
+    backend: Backend
+    request: Request
+    plan: Plan
+    name: str
+    passed_over: dict[str, str]
+
+
+def resolve(*signature: Any) -> Resolved:
+    """Validate, plan and route a call; a dictionary look-up from the second time on.
+
+    `signature` holds what `topk` takes, in its order, with the array replaced by its type and
+    its `ArrayInfo`.  Types are part of the key, because True == 1 == 1.0.
+    """
+    try:
+        return _resolve_cached(*signature)
+    except TypeError:
+        # An argument that can't be hashed, or a bad one: say which, without the cache.
+        return _resolve(*signature)
+
+
+def _resolve(
+    array_type: type,
+    info: ArrayInfo,
+    k: Any,
+    b: Any,
+    kb: Any,
+    recall: Any,
+    axis: Any,
+    largest: Any,
+    sorted: Any,
+    interleaved: Any,
+    index_dtype: Any,
+    backend: Any,
+) -> Resolved:
+    validate.element_dtype(info.dtype)
+    axis = validate.selection_axis("axis", axis, len(info.shape))
+    n = info.shape[axis]
+    k = validate.integer("k", k, 0, n, " (the length of the axis)")
+    plan = planner.choose(n, k, recall, b, kb)
+    request = Request(
+        shape=tuple(info.shape),
+        dtype=info.dtype,
+        device=info.device,
+        axis=axis,
+        k=k,
+        b=plan.b,
+        kb=plan.kb,
+        largest=validate.flag("largest", largest),
+        sorted=validate.flag("sorted", sorted),
+        interleaved=validate.flag("interleaved", interleaved),
+        index_dtype=validate.index_dtype(index_dtype, n),
+        exact=recall == 1.0,
+    )
+    name, loaded, passed_over = dispatch.route(array_type, request, backend)
+    return Resolved(loaded, request, plan, name, passed_over)
+
+
+_cache = lru_cache(maxsize=4096, typed=True)(_resolve)
+_resolve_cached: Callable[..., Resolved] = _cache
+_describers: dict[type, Any] = {}
+dispatch.forget_on_change(_cache.cache_clear)
+dispatch.forget_on_change(_describers.clear)
+
+
+def _describer(array_type: type) -> Any:
+    describe = _describers[array_type] = dispatch.describer(array_type).describe
+    return describe
+
+
+def _same_axis(axis: Any, dim: Any) -> Any:
+    if axis != -1 and axis != dim:
+        raise ValueError(f"dim is another name for axis; got both, {axis=} and {dim=}")
+    return dim
+
+
+def _check_out(arr: Any, call: Resolved, out: Any) -> None:
+    """Whether `out` can take the result; before anything is launched or written."""
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise TypeError(f"out must be a tuple (values, indices), got {type(out).__name__}")
+    request, backend = call.request, call.backend
+    wanted = {"out[0] (values)": request.dtype, "out[1] (indices)": request.index_dtype}
+    for (name, dtype), array in zip(wanted.items(), out, strict=True):
+        if type(array) not in _describers and dispatch.matching(type(array)) == ():
+            raise TypeError(f"{name} must be an array like arr, got {type(array).__name__}")
+        info = backend.describe(array)
+        for what, expected, got in (
+            ("shape", request.out_shape, tuple(info.shape)),
+            ("dtype", dtype, info.dtype),
+            ("device", request.device, info.device),
+        ):
+            if expected != got:
+                raise ValueError(f"{name} must have {what} {expected}, got {got}")
+        if not backend.writable(array):
+            raise ValueError(f"{name} must be writable, got a read-only array")
+        if backend.overlap(arr, array):
+            raise ValueError(f"{name} must not overlap arr in memory")
+    if backend.overlap(*out):
+        raise ValueError("out[0] (values) and out[1] (indices) must not overlap in memory")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a call would do, as told by `explain`; ``str()`` of it is a short report.
+
+    Attributes
+    ----------
+    backend : str
+        Name of the backend that serves the call.
+    kernel : str
+        What it runs, in a few words.
+    plan : Plan
+        Buckets and queue length, with the expected recall.
+    expected_recall : float
+        The plan's; on randomly ordered values.
+    workspace_bytes : int
+        Extra memory besides the output.
+    passed_over : dict
+        Backends of higher preference, each with the reason why it does not serve the call.
+    """
+
+    backend: str
+    kernel: str
+    plan: Plan
+    expected_recall: float
+    workspace_bytes: int
+    passed_over: dict[str, str]
+
+    def __str__(self) -> str:
+        plan = self.plan
+        lines = [
+            f"backend    {self.backend}",
+            f"kernel     {self.kernel}",
+            f"plan       n={plan.n} k={plan.k} b={plan.b} kb={plan.kb}: "
+            f"{plan.candidates} candidates",
+            f"recall     {self.expected_recall:.6f} expected" + (", exact" * plan.exact),
+            f"workspace  {self.workspace_bytes} bytes",
+        ]
+        lines += [f"not {name}: {reason}" for name, reason in self.passed_over.items()]
+        return "\n".join(lines)
+
+
+def explain(
+    arr: Any,
+    k: int,
+    *,
+    b: int | None = None,
+    kb: int | None = None,
+    recall: float | None = None,
+    axis: int = -1,
+    largest: bool = True,
+    sorted: bool = False,
+    interleaved: bool = True,
+    index_dtype: Any = None,
+    backend: str | None = None,
+    dim: int | None = None,
+) -> Explanation:
+    """Say which backend, kernel and plan `topk` would use for these arguments, and why.
+
+    Parameters
+    ----------
+    arr, k, b, kb, recall, axis, largest, sorted, interleaved, index_dtype, backend, dim
+        As in `topk`, with the same errors.
+
+    Returns
+    -------
+    Explanation
+
+    Examples
+    --------
+    >>> import numpy as np, approxtopk
+    >>> why = approxtopk.explain(np.zeros(1000), 10, b=100, kb=1, backend="numpy")
+    >>> why.backend, why.plan.candidates, round(why.expected_recall, 3)
+    ('numpy', 100, 0.96)
+    """
+    if dim is not None:
+        axis = _same_axis(axis, dim)
+    describe = _describers.get(type(arr)) or _describer(type(arr))
+    call = resolve(
+        *(type(arr), describe(arr), k, b, kb, recall, axis, largest, sorted, interleaved),
+        *(index_dtype, backend if backend is not None else dispatch.chosen.get()),
+    )
+    return Explanation(
+        backend=call.name,
+        kernel=call.backend.kernel(call.request),
+        plan=call.plan,
+        expected_recall=call.plan.recall,
+        workspace_bytes=call.backend.workspace(call.request),
+        passed_over=dict(call.passed_over),
+    )

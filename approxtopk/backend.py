@@ -1,0 +1,175 @@
+"""What a backend is: the words that the core and a plug-in exchange.
+
+A plug-in *declares* a `BackendSpec` (cheap, imports no framework); the core *loads* the
+`Backend` behind it when an array of a declared type turns up, and sends it `Request` objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+__all__ = ["ArrayInfo", "Backend", "BackendSpec", "Request"]
+
+#: Types that can be selected from, by the names that NumPy, torch and CuPy share.
+SUPPORTED_DTYPES = (
+    *("float16", "bfloat16", "float32", "float64"),
+    *("int8", "int16", "int32", "int64", "uint8"),
+)
+INDEX_DTYPES = ("int64", "int32")
+
+
+class ArrayInfo(NamedTuple):
+    """What the core must know of an array, in words that every framework shares."""
+
+    shape: tuple[int, ...]
+    dtype: str  #: "float32", "bfloat16", … as in `SUPPORTED_DTYPES`, or another name
+    device: str  #: "cpu", "cuda:0", …: a device kind, and an ordinal where there can be several
+
+
+@dataclass(frozen=True)
+class Request:
+    """One validated call without its array. A backend trusts every field.
+
+    ``1 <= b <= n`` and ``1 <= kb <= ceil(n / b)`` hold and the candidates suffice for `k`, unless
+    the request is `empty`; then there is nothing to select and only the output's shape matters.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    device: str
+    axis: int  #: 0 <= axis < len(shape)
+    k: int
+    b: int
+    kb: int
+    largest: bool = True
+    sorted: bool = False
+    interleaved: bool = True
+    index_dtype: str = "int64"
+    exact: bool = False  #: the caller asked for ``recall=1.0``; then `b` and `kb` guarantee it
+
+    @cached_property
+    def n(self) -> int:
+        """Length of the selection axis."""
+        return self.shape[self.axis]
+
+    @cached_property
+    def rows(self) -> int:
+        """Number of 1-D slices along the selection axis."""
+        rows = 1
+        for axis, length in enumerate(self.shape):
+            rows *= length if axis != self.axis else 1
+        return rows
+
+    @cached_property
+    def candidates(self) -> int:
+        """How many elements of a row stage 1 keeps."""
+        return count_candidates(self.n, self.b, self.kb)
+
+    @cached_property
+    def out_shape(self) -> tuple[int, ...]:
+        """Shape of values and indices."""
+        return (*self.shape[: self.axis], self.k, *self.shape[self.axis + 1 :])
+
+    @cached_property
+    def empty(self) -> bool:
+        """Whether there is nothing to select: ``k == 0`` or no rows."""
+        return self.k == 0 or self.rows == 0
+
+    @cached_property
+    def device_kind(self) -> str:
+        """The device without its ordinal."""
+        return self.device.partition(":")[0]
+
+
+def count_candidates(n: int, b: int, kb: int) -> int:
+    """Sum over the buckets of min(kb, bucket size)."""
+    if n == 0:
+        return 0
+    short, longer = divmod(n, b)
+    return (b - longer) * min(kb, short) + longer * min(kb, short + 1)
+
+
+class Backend:
+    """Base class of backends: the methods below are the whole contract.
+
+    Only `topk` must be written; the rest suits any array with ``shape``, ``dtype`` and
+    ``__array__`` in the computer's main memory.
+    """
+
+    def describe(self, arr: Any) -> ArrayInfo:
+        """Shape, dtype name and device of an array. Called on every call: keep it quick."""
+        return ArrayInfo(tuple(arr.shape), str(arr.dtype), "cpu")
+
+    def refuses(self, request: Request) -> str | None:
+        """One sentence on why this request can't be served, or None if it can."""
+        return None
+
+    def topk(
+        self, arr: Any, request: Request, out: tuple[Any, Any] | None = None
+    ) -> tuple[Any, Any]:
+        """Select; see `approxtopk.topk` for what is promised.
+
+        Returns values and indices of ``request.out_shape``, written into `out` where given (the
+        core has checked its shapes, dtypes and device, and that it overlaps nothing).
+        """
+        raise NotImplementedError
+
+    def overlap(self, a: Any, b: Any) -> bool:
+        """Whether two arrays of this type share memory. Asked for ``out=`` only."""
+        import numpy as np
+
+        return np.may_share_memory(np.asarray(a), np.asarray(b))
+
+    def writable(self, arr: Any) -> bool:
+        """Whether an array may be written to. Asked for ``out=`` only."""
+        return True
+
+    def to_numpy(self, arr: Any) -> Any:
+        """Exact copy or view as a NumPy array (bfloat16 widened to float32)."""
+        import numpy as np
+
+        return np.asarray(arr)
+
+    def kernel(self, request: Request) -> str:
+        """What will run, in a few words, for `approxtopk.explain`."""
+        return type(self).__name__
+
+    def workspace(self, request: Request) -> int:
+        """Bytes of extra memory that the request needs besides its output."""
+        return 0
+
+
+@dataclass(frozen=True)
+class BackendSpec:
+    """Declaration of a backend, made without importing its framework.
+
+    Parameters
+    ----------
+    name : str
+        What users type as ``backend=name``.
+    load : callable
+        Returns the `Backend`. Raises ImportError where the framework is missing, or
+        `approxtopk.BackendUnavailableError` with one sentence where it can't be used.
+    array_types : tuple of str
+        Qualified names (``"numpy.ndarray"``) of the array types served, subclasses included.
+    protocols : tuple of str
+        Attributes (``"__cuda_array_interface__"``) that make an array of any other type welcome.
+    device_kinds : tuple of str
+        ``("cpu",)``, ``("cuda",)``, …; ``("*",)`` is any.
+    priority : int
+        Among backends that serve an array the greatest priority wins. Built in: the reference
+        has 0, compiled ones 20 to 60.
+    extra : str
+        The extra to install for it, as in ``pip install 'approxtopk[extra]'``.
+    """
+
+    name: str
+    load: Callable[[], Backend]
+    array_types: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ()
+    device_kinds: tuple[str, ...] = ("cpu",)
+    priority: int = 10
+    extra: str = ""

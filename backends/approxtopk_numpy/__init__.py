@@ -1,0 +1,25 @@
+"""The NumPy backend of approxtopk: the reference, and the default for NumPy arrays."""
+
+from __future__ import annotations
+
+from approxtopk import Backend, BackendSpec, hookimpl
+
+
+@hookimpl
+def approxtopk_backends() -> list[BackendSpec]:
+    """Declare the backend."""
+    return [
+        BackendSpec(
+            name="numpy",
+            load=_load,
+            array_types=("numpy.ndarray",),
+            device_kinds=("cpu",),
+            priority=0,
+        )
+    ]
+
+
+def _load() -> Backend:
+    from .backend import NumpyBackend
+
+    return NumpyBackend()
