@@ -184,7 +184,7 @@ def _resolve(
     return Resolved(loaded, request, plan, name, passed_over)
 
 
-_cache = lru_cache(maxsize=4096, typed=True)(_resolve)
+_cache: Any = lru_cache(maxsize=4096, typed=True)(_resolve)
 _resolve_cached: Callable[..., Resolved] = _cache
 _describers: dict[type, Any] = {}
 dispatch.forget_on_change(_cache.cache_clear)
