@@ -209,8 +209,9 @@ def _check_out(arr: Any, call: Resolved, out: Any) -> None:
     request, backend = call.request, call.backend
     wanted = {"out[0] (values)": request.dtype, "out[1] (indices)": request.index_dtype}
     for (name, dtype), array in zip(wanted.items(), out, strict=True):
-        if type(array) not in _describers and dispatch.matching(type(array)) == ():
-            raise TypeError(f"{name} must be an array like arr, got {type(array).__name__}")
+        if not dispatch.serves(call.name, type(array)):
+            kinds = f"a {type(arr).__name__} like arr, got a {type(array).__name__}"
+            raise TypeError(f"{name} must be {kinds}")
         info = backend.describe(array)
         for what, expected, got in (
             ("shape", request.out_shape, tuple(info.shape)),

@@ -174,6 +174,11 @@ def matching(array_type: type) -> tuple[Declared, ...]:
 forget_on_change(matching.cache_clear)
 
 
+def serves(name: str, array_type: type) -> bool:
+    """Whether the backend of that name declares the type."""
+    return any(declared.spec.name == name for declared in matching(array_type))
+
+
 def describer(array_type: type) -> Backend:
     """A loaded backend that can describe arrays of this type."""
     tried = []
