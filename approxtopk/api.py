@@ -113,7 +113,7 @@ def topk(
     if dim is not None:
         axis = _same_axis(axis, dim)
     array_type = type(arr)
-    describe = _describers.get(array_type) or _describer(array_type)
+    describe = _describers.get(array_type) or _describer(array_type, backend)
     call = resolve(
         *(array_type, describe(arr), k, b, kb, recall, axis, largest, sorted, interleaved),
         *(index_dtype, backend if backend is not None else dispatch.chosen.get()),
@@ -191,8 +191,8 @@ dispatch.forget_on_change(_cache.cache_clear)
 dispatch.forget_on_change(_describers.clear)
 
 
-def _describer(array_type: type) -> Any:
-    describe = _describers[array_type] = dispatch.describer(array_type).describe
+def _describer(array_type: type, backend: str | None) -> Any:
+    describe = _describers[array_type] = dispatch.describer(array_type, backend).describe
     return describe
 
 
@@ -304,7 +304,7 @@ def explain(
     """
     if dim is not None:
         axis = _same_axis(axis, dim)
-    describe = _describers.get(type(arr)) or _describer(type(arr))
+    describe = _describers.get(type(arr)) or _describer(type(arr), backend)
     call = resolve(
         *(type(arr), describe(arr), k, b, kb, recall, axis, largest, sorted, interleaved),
         *(index_dtype, backend if backend is not None else dispatch.chosen.get()),

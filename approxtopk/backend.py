@@ -173,3 +173,8 @@ class BackendSpec:
     device_kinds: tuple[str, ...] = ("cpu",)
     priority: int = 10
     extra: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("array_types", "protocols", "device_kinds"):
+            if isinstance(value := getattr(self, name), str):  # its letters would never match
+                raise TypeError(f"{name} must be a tuple of strings, got the string {value!r}")

@@ -179,10 +179,14 @@ def serves(name: str, array_type: type) -> bool:
     return any(declared.spec.name == name for declared in matching(array_type))
 
 
-def describer(array_type: type) -> Backend:
-    """A loaded backend that can describe arrays of this type."""
+def describer(array_type: type, name: str | None = None) -> Backend:
+    """A loaded backend that can describe arrays of this type: they all do it in one way.
+
+    The one that was asked for comes first, lest another's framework be imported for nothing.
+    """
+    name = name if name is not None else chosen.get()
     tried = []
-    for declared in matching(array_type):
+    for declared in sorted(matching(array_type), key=lambda d: d.spec.name != name):
         backend = declared.load()
         if backend is not None:
             return backend
@@ -201,7 +205,11 @@ def route(
         if wanted not in candidates:
             served = ", ".join((*wanted.spec.array_types, *wanted.spec.protocols))
             raise NoBackendError(f"backend {name!r} serves {served}; arr is a {_name(array_type)}")
-        candidates = (wanted,)
+        backend, reason = _ask(wanted, request)
+        if backend is None:
+            what = _described(array_type, request)
+            raise NoBackendError(f"backend {name!r} can't serve a {what}: {reason}")
+        return name, backend, passed_over
     for declared in candidates:
         backend, reason = _ask(declared, request)
         if backend is not None:
@@ -223,9 +231,7 @@ def _ask(declared: Declared, request: Request) -> tuple[Backend | None, str]:
 
 
 def _nothing_fits(array_type: type, tried: list[str], request: Request | None = None) -> str:
-    what = _name(array_type)
-    if request is not None:
-        what += f" of {request.dtype} on {request.device}"
+    what = _described(array_type, request)
     if tried:
         return f"no backend can serve a {what}. Tried:\n  " + "\n  ".join(tried)
     types = sorted({t for d in registry.declared().values() for t in d.spec.array_types})
@@ -236,6 +242,11 @@ def _nothing_fits(array_type: type, tried: list[str], request: Request | None = 
     if extras:
         message += f", or install a plug-in: pip install 'approxtopk[{','.join(extras)}]'"
     return message + "."
+
+
+def _described(array_type: type, request: Request | None) -> str:
+    what = _name(array_type)
+    return f"{what} of {request.dtype} on {request.device}" if request else what
 
 
 def _name(array_type: type) -> str:

@@ -6,7 +6,7 @@ import importlib
 import os
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import entry_points
@@ -22,7 +22,7 @@ from .errors import BackendUnavailableError, PluginError, PluginWarning
 EMBEDDED_DEFAULT = "approxtopk_numpy"
 
 
-@dataclass
+@dataclass(eq=False)
 class Declared:
     """A declared backend, where it comes from, and what became of loading it."""
 
@@ -30,7 +30,7 @@ class Declared:
     origin: str  #: the plug-in and the distribution that holds it
     backend: Backend | None = None
     unusable: str | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _lock: Any = field(default_factory=threading.RLock, repr=False)
 
     def load(self) -> Backend | None:
         """The backend, loaded once; None where it can't be used, for the reason in `unusable`."""
@@ -46,8 +46,9 @@ class Declared:
                 except ImportError as error:
                     self.unusable = f"{error}{_install_hint(self.spec)}"
                 except Exception as error:
+                    broken = _broken(f"backend {self.spec.name!r} of {self.origin}", error)
                     self.unusable = f"loading failed: {type(error).__name__}: {error}"
-                    _complain(f"backend {self.spec.name!r} of {self.origin}", error)
+                    warnings.warn(broken, PluginWarning, stacklevel=2)
         return self.backend
 
 
@@ -72,29 +73,39 @@ class Registry:
 
     def register(self, plugin: Any, name: str | None = None) -> None:
         """Add a plug-in: an object, often a module, with the hook of `hookspecs`."""
-        name = name or getattr(plugin, "__name__", None) or type(plugin).__qualname__
         with self._lock:
+            self.declared()  # so that a name taken by an installed plug-in is noticed here
+            self._register(
+                plugin, name or getattr(plugin, "__name__", None) or type(plugin).__qualname__
+            )
+
+    def _register(self, plugin: Any, name: str) -> None:
+        """All or nothing: pluggy by itself keeps a plug-in whose hook it has refused."""
+        if self._manager.is_registered(plugin) or self._manager.has_plugin(name):
+            raise ValueError(f"a plug-in {name} is registered already")
+        try:
             self._manager.register(plugin, name=name)
-            try:
-                self._collect(plugin, name)
-            except BaseException:
-                self._manager.unregister(plugin)
-                raise
+            self._collect(plugin, name)
+        except BaseException:
+            self._manager.unregister(plugin)
+            raise
 
     def _collect(self, plugin: Any, name: str) -> None:
         calls = self._manager.hook.approxtopk_backends.get_hookimpls()
         mine = [call for call in calls if call.plugin is plugin]
         if not mine:
             raise TypeError(
-                "it has no function approxtopk_backends marked with @approxtopk.hookimpl"
+                f"{name} has no function approxtopk_backends marked with @approxtopk.hookimpl"
             )
-        declared = dict(self._declared)
         specs: Any = mine[0].function()
+        if isinstance(specs, (str, BackendSpec)) or not isinstance(specs, Iterable):
+            raise TypeError(f"approxtopk_backends() gave {specs!r}, not a list of BackendSpec")
+        declared = dict(self._declared)
         for spec in specs:
             if not isinstance(spec, BackendSpec):
                 raise TypeError(f"approxtopk_backends() gave {spec!r}, not a BackendSpec")
             if spec.name in declared:
-                raise PluginError(
+                raise _DuplicateNameError(
                     f"two plug-ins declare a backend named {spec.name!r}: "
                     f"{declared[spec.name].origin} and {name}; uninstall one of them"
                 )
@@ -117,20 +128,25 @@ class Registry:
         try:
             plugin = load()
             if not self._manager.is_registered(plugin):
-                self.register(plugin, label)
-        except PluginError:
-            raise  # two backends with one name: the user must choose
+                self._register(plugin, label)
+        except _DuplicateNameError:
+            raise  # the user must choose, so this is raised again until then
         except Exception as error:
+            message = _broken(f"plug-in {label}", error)
             self._broken.add(label)
-            _complain(f"plug-in {label}", error)
+            warnings.warn(message, PluginWarning, stacklevel=2)
 
 
-def _complain(what: str, error: Exception) -> None:
-    """Warn of a broken plug-in, or raise in strict mode."""
+class _DuplicateNameError(PluginError):
+    """Two backends with one name."""
+
+
+def _broken(what: str, error: Exception) -> str:
+    """What to warn of; in strict mode it is raised instead."""
     message = f"{what} is left out: {type(error).__name__}: {error}"
     if os.environ.get("APPROXTOPK_STRICT_PLUGINS", "") not in ("", "0"):
         raise PluginError(message) from error
-    warnings.warn(message, PluginWarning, stacklevel=2)
+    return message
 
 
 def _install_hint(spec: BackendSpec) -> str:
