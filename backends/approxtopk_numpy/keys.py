@@ -37,6 +37,7 @@ def order_keys(values: NDArray[Any], largest: bool) -> UintArray:
         keys = bits ^ top
     else:  # IEEE: negative numbers fall as their bits rise
         keys = np.where(bits & top, ~bits, bits | top)
-        keys[values == 0] = top
-        keys[values != values] = ~(one ^ one)
+        with np.errstate(invalid="ignore"):  # a signalling NaN is no mistake here
+            keys[values == 0] = top
+            keys[values != values] = ~(one ^ one)
     return keys if largest else ~keys
