@@ -80,14 +80,15 @@ class Registry:
             )
 
     def _register(self, plugin: Any, name: str) -> None:
-        """All or nothing: pluggy by itself keeps a plug-in whose hook it has refused."""
+        """All or nothing."""
         if self._manager.is_registered(plugin) or self._manager.has_plugin(name):
             raise ValueError(f"a plug-in {name} is registered already")
         try:
             self._manager.register(plugin, name=name)
             self._collect(plugin, name)
         except BaseException:
-            self._manager.unregister(plugin)
+            if self._manager.is_registered(plugin):  # some versions of pluggy undo it themselves
+                self._manager.unregister(plugin)
             raise
 
     def _collect(self, plugin: Any, name: str) -> None:
