@@ -1,17 +1,9 @@
-"""Broken plug-ins, as real installed distributions in processes of their own.
-
-A distribution is a module beside a ``.dist-info`` folder on the path, which is all that an
-installer leaves behind and all that entry points need.
-"""
+"""Broken plug-ins, as real installed distributions in processes of their own."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+from processes import install, python
 
 GOOD = """
 import approxtopk
@@ -91,27 +83,6 @@ print("works", *names)
 """
 
 
-def install(site: Path, name: str, code: str, version: str = "1.2") -> None:
-    """Lay a distribution of one module, which is its own plug-in, into a folder."""
-    (site / f"{name}.py").write_text(code)
-    info = site / f"{name}-{version}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    (info / "entry_points.txt").write_text(f"[approxtopk]\n{name} = {name}\n")
-
-
-def python(site: Path, code: str, **env: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("APPROXTOPK_")}
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env={**environment, "PYTHONPATH": path, **env},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_plugin_is_reported_once_and_the_others_work(name, tmp_path):
     code, cause = BROKEN[name]
@@ -188,7 +159,9 @@ def test_a_backend_that_fails_to_load_leaves_its_reason(tmp_path):
     done = python(tmp_path, USE + "print([s.reason for s in approxtopk.backends()])")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("heard") == 1
-    assert "backend 'sick' of sick (sick 1.2) is left out: ZeroDivisionError: in load" in done.stdout
+    assert (
+        "backend 'sick' of sick (sick 1.2) is left out: ZeroDivisionError: in load" in done.stdout
+    )
     assert "loading failed: ZeroDivisionError: in load" in done.stdout
 
 
