@@ -133,6 +133,10 @@ class Backend:
 
         return np.asarray(arr)
 
+    def devices(self) -> tuple[str, ...]:
+        """Devices that are there to be used, in words, for ``approxtopk info``; () if not told."""
+        return ()
+
     def kernel(self, request: Request) -> str:
         """What will run, in a few words, for `approxtopk.explain`."""
         return type(self).__name__

@@ -39,8 +39,12 @@ class BackendStatus:
         Why it can't be used; empty where it can.
     array_types, device_kinds : tuple of str
         What it serves.
+    devices : tuple of str
+        Those it has found on this machine, in words; empty where it doesn't tell.
     priority : int
         The greatest wins.
+    extra : str
+        What to install for it, as in ``pip install 'approxtopk[extra]'``.
     origin : str
         The plug-in and the distribution that holds it.
     """
@@ -50,7 +54,9 @@ class BackendStatus:
     reason: str
     array_types: tuple[str, ...]
     device_kinds: tuple[str, ...]
+    devices: tuple[str, ...]
     priority: int
+    extra: str
     origin: str
 
 
@@ -67,18 +73,19 @@ def backends() -> list[BackendStatus]:
     """
     statuses = []
     for name, declared in registry.declared().items():
-        usable = declared.load() is not None
+        backend = declared.load()
         spec = declared.spec
-        served = (*spec.array_types, *(f"any with {attr}" for attr in spec.protocols))
         statuses.append(
             BackendStatus(
-                name,
-                usable,
-                declared.unusable or "",
-                served,
-                spec.device_kinds,
-                spec.priority,
-                declared.origin,
+                name=name,
+                usable=backend is not None,
+                reason=declared.unusable or "",
+                array_types=(*spec.array_types, *(f"any with {a}" for a in spec.protocols)),
+                device_kinds=spec.device_kinds,
+                devices=backend.devices() if backend is not None else (),
+                priority=spec.priority,
+                extra=spec.extra,
+                origin=declared.origin,
             )
         )
     return statuses
