@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -17,6 +17,7 @@ from .. import recall as measured_recall
 from .console import console, one_line_errors, table
 
 K = 10  #: neighbours per image
+CANDIDATES = (12, 16, 24, 32, 64, 128, 256, 512)  #: of the picture; multiples of every kb
 STRIDE = 3  #: recall is measured on every third image
 
 
@@ -169,16 +170,12 @@ def _needs(*modules: str) -> None:
 
 
 def sweep(digits: Digits, kb: int, *, interleaved: bool) -> list[tuple[int, float]]:
-    """Measured recall by number of candidates, at doubling widths."""
-    points: list[tuple[int, float]] = []
-    for candidates in (12, 16, 24, 32, 64, 128, 256, 512):
-        b = candidates // kb
-        plan = planner.plan(digits.n, K, b=b, kb=kb)
-        points.append((plan.candidates, digits.measure(plan, interleaved=interleaved)))
-    return points
+    """Measured recall by number of candidates."""
+    plans = (planner.plan(digits.n, K, b=candidates // kb, kb=kb) for candidates in CANDIDATES)
+    return [(plan.candidates, digits.measure(plan, interleaved=interleaved)) for plan in plans]
 
 
 def predicted(digits: Digits, kb: int) -> list[tuple[int, float]]:
-    """The predicted curve, at every width there is."""
-    widths: Any = range(-(-K // kb), 600 // kb)
+    """The predicted curve over the same range, at every width there is."""
+    widths = range(CANDIDATES[0] // kb, CANDIDATES[-1] // kb + 1)
     return [(b * kb, expected_recall(digits.n, K, b, kb)) for b in widths]

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 INK, FAINT = "#1f2933", "#7b8794"
 COLOURS = {1: "#2a6fbb", 2: "#c2571a", 4: "#2f8f5b"}  #: by kb
-LABELLED_AT = {1: 38, 2: 21, 4: 15}  #: candidates, by kb: where there is room below the curve
 
 
 def draw(digits: Digits, path: Path) -> None:
@@ -35,6 +34,7 @@ def draw(digits: Digits, path: Path) -> None:
             _panel(axes, digits, interleaved=interleaved)
             axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
             axes.set_xscale("log", base=2)
+            axes.set_xlim(left=5.2)  # room for the labels
             axes.xaxis.set_major_locator(FixedLocator([16, 32, 64, 128, 256, 512]))
             axes.xaxis.set_major_formatter("{x:.0f}")
             axes.xaxis.set_minor_locator(NullLocator())
@@ -53,7 +53,7 @@ def draw(digits: Digits, path: Path) -> None:
 def _panel(axes: Axes, digits: Digits, *, interleaved: bool) -> None:
     for kb, colour in COLOURS.items():
         curve = predicted(digits, kb)
-        axes.plot(*zip(*curve, strict=True), color=colour, linewidth=1.4, alpha=0.9)
+        axes.plot(*zip(*curve, strict=True), color=colour, alpha=1.0 if interleaved else 0.35)
         points = sweep(digits, kb, interleaved=interleaved)
         axes.plot(
             *zip(*points, strict=True),
@@ -63,16 +63,15 @@ def _panel(axes: Axes, digits: Digits, *, interleaved: bool) -> None:
             markeredgecolor="white",
             linestyle="none" if interleaved else (0, (1, 2)),
         )
-        label = next(point for point in curve if point[0] >= LABELLED_AT[kb])
-        if interleaved:
-            axes.annotate(
-                f"kb = {kb}",
-                label,
-                (5, -11),
-                textcoords="offset points",
-                color=colour,
-                weight="bold",
-            )
+        axes.annotate(
+            f"kb = {kb}",
+            curve[0] if interleaved else points[0],
+            (-8, -3),
+            textcoords="offset points",
+            ha="right",
+            color=colour,
+            weight="bold",
+        )
 
 
 def _note(axes: Axes, text: str) -> None:

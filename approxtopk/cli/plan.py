@@ -36,5 +36,6 @@ def plan(
         console().print(rows)
         console().print(
             "\nb buckets keep kb elements each. Cost 1 is reading the row once; "
-            "→ marks what topk(arr, k, recall=…) uses."
+            "→ marks what topk(arr, k, recall=…) uses.",
+            soft_wrap=True,
         )

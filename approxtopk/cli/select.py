@@ -52,7 +52,7 @@ def select(
             raise TypeError(f"{file}: holds {source.dtype.name}; supported are {supported}")
         axis = validate.selection_axis("axis", axis, len(source.shape))
         n = source.shape[axis]
-        validate.integer("k", k, 0, n, " (the length of the axis)")
+        k = validate.integer("k", k, 0, n, " (the length of the axis)")
         plan = planner.plan(n, k, recall=recall, b=b, kb=kb)
         slabs = Slabs.of(source, axis)
         options: dict[str, Any] = {"recall": recall, "b": b, "kb": kb, "sorted": sorted}
@@ -68,10 +68,12 @@ def select(
                 except MemoryError as error:
                     raise MemoryError(f"a row of {n} elements is worked on whole") from error
             output.keep()
+    how = "exact" if plan.exact else f"expected recall {plan.recall:.6f}"
     console().print(
-        f"{k} of {n} elements in each of {slabs.before * slabs.after} rows, "
-        f"expected recall {plan.recall:.6f} (b={plan.b}, kb={plan.kb}) → {out}",
+        f"rows: {slabs.before * slabs.after}, {k} of {n} elements each; "
+        f"{how} (b={plan.b}, kb={plan.kb}); {out}",
         markup=False,
+        soft_wrap=True,
     )
 
 
