@@ -1,0 +1,151 @@
+"""Selection by the best of each group: the way where k is small and memory is read at full speed.
+
+A bucket is cut into groups of neighbouring steps, and the best of each group is found by `amax`,
+which reads the row once and nothing else. Count at most kb groups of a bucket and let τ be the
+k-th best of those left: at least k candidates are as good as τ, hence every selected element is,
+hence all of them are in groups whose best is. Only these groups, about k, are looked into.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from approxtopk import Request
+
+from .keys import best_first, order_keys, pack, packable
+from .layout import Region, bucket_numbers, regions
+
+#: Groups are so many that ranking them costs about as much as looking into k of them.
+BALANCE = 1.5
+#: Share of a row that may be looked into before sorting every bucket is as cheap.
+WORTHWHILE = 1 / 8
+
+
+def group_length(request: Request) -> int | None:
+    """How many steps of a bucket make a group, or None where too much would be looked into."""
+    n, k, b, kb = request.n, request.k, request.b, request.kb
+    length = max(1, min(int(math.sqrt(n / (BALANCE * k))), n // b if _capped(request) else n))
+    if _capped(request):
+        parts = regions(n, b, request.interleaved)
+        while sum(part.buckets * min(kb, -(-part.length // length)) for part in parts) < k:
+            length = -(-length // 2)
+    return length if k * length <= WORTHWHILE * n else None
+
+
+def select(rows: Tensor, request: Request, length: int) -> Tensor:
+    """Indices of the selected elements of each row, best first.
+
+    Parameters
+    ----------
+    rows : Tensor, shape (..., n)
+        Any strides, at least one row.
+    request : Request
+        Of which `k`, `b`, `kb`, `largest` and `interleaved` are used; `k` is not 0.
+    length : int
+        From `group_length`.
+    """
+    n, k, capped = rows.shape[-1], request.k, _capped(request)
+    if capped:
+        b, interleaved = request.b, request.interleaved
+    else:  # the answer is exact: any buckets do, so each group is one
+        b, interleaved = -(-n // length), True
+    parts = regions(n, b, interleaved)
+
+    best = [_best(part, rows, length, request.largest) for part in parts]
+    if rows.is_floating_point() and not request.largest and any(g.isnan().any() for g in best):
+        # amin passes NaN on, but here it is the last to be selected.
+        return select(order_keys(rows, False), replace(request, largest=True), length)
+
+    packed = packable(rows, n)
+    firsts = [_first_indices(part, length, rows.device) for part in parts]
+    ranks = [order_keys(group, request.largest) for group in best]
+    if packed:
+        # Among equal ones the earlier group comes first, as far as groups lie one after another.
+        ties = [_chunk_starts(part, length, b, first) for part, first in zip(parts, firsts)]
+        ranks = [pack(rank, tie) for rank, tie in zip(ranks, ties)]
+    counted = [r.topk(request.kb).values if capped and request.kb < r.shape[-1] else r for r in ranks]
+    tau = _flat(counted).topk(k, sorted=False).values.amin(-1, keepdim=True)
+    everything = _flat(ranks)
+    wanted = int((everything >= tau).sum(-1).max())
+    chosen = everything.topk(wanted, sorted=False).indices
+
+    steps = torch.arange(length, device=rows.device)
+    first = _flat(firsts)[chosen]
+    indices = (first[..., None] + parts[0].step_stride * steps).flatten(-2)
+    if any(part.length % length for part in parts):  # then a bucket's last group is shorter
+        sizes = _flat([_lengths(part, length, rows.device) for part in parts])[chosen]
+        missing = (steps >= sizes[..., None]).flatten(-2)
+        keys = order_keys(rows.gather(-1, indices.clamp(max=n - 1)), request.largest)
+        keys = keys.masked_fill(missing, torch.iinfo(keys.dtype).min)
+        indices = torch.where(missing, n, indices)
+    else:
+        keys = order_keys(rows.gather(-1, indices), request.largest)
+    if packed:
+        keys = pack(keys, indices)
+        tau = tau - (b * length if interleaved else length)  # as good as τ: in the same chunk
+    if not capped:
+        return best_first(keys, indices, k, packed)[1]
+    enough = int((keys >= tau).sum(-1).max())
+    _, indices = best_first(keys, indices, enough, packed)
+    if enough == k:
+        return indices
+    keep = _first_of_buckets(bucket_numbers(indices, n, b, interleaved), request.kb, k)
+    return indices[keep].view(*rows.shape[:-1], k)
+
+
+def _capped(request: Request) -> bool:
+    """Whether a bucket can hold more of the true top-k than are kept of it."""
+    return request.kb < min(request.k, -(-request.n // request.b))
+
+
+def _best(part: Region, rows: Tensor, length: int, largest: bool) -> Tensor:
+    """The best of each group: shape (..., buckets, groups), in the order of memory."""
+    reduce = torch.amax if largest else torch.amin
+    view, steps = part.view(rows), -1
+    if part.step_stride != 1:
+        view, steps = view.mT, -2
+    full, rest = divmod(part.length, length)
+    best = []
+    if full:
+        whole = view.narrow(steps, 0, full * length).unflatten(steps, (full, length))
+        best.append(reduce(whole, steps))
+    if rest:
+        best.append(reduce(view.narrow(steps, full * length, rest), steps, keepdim=True))
+    groups = best[0] if len(best) == 1 else torch.cat(best, steps)
+    return groups if steps == -1 else groups.mT
+
+
+def _first_indices(part: Region, length: int, device: torch.device) -> Tensor:
+    """Index of each group's first element: shape (buckets, groups)."""
+    starts = torch.arange(0, part.length, length, device=device)
+    return part.first_indices(device)[:, None] + part.step_stride * starts
+
+
+def _chunk_starts(part: Region, length: int, b: int, first: Tensor) -> Tensor:
+    """A lower bound of each group's indices that rises as they do, or stays the same."""
+    return first if part.step_stride == 1 else first // (b * length) * (b * length)
+
+
+def _lengths(part: Region, length: int, device: torch.device) -> Tensor:
+    """Number of elements of each group: shape (buckets, groups)."""
+    starts = torch.arange(0, part.length, length, device=device)
+    return (part.length - starts).clamp(max=length).expand(part.buckets, -1)
+
+
+def _first_of_buckets(buckets: Tensor, kb: int, k: int) -> Tensor:
+    """Mask of the first `k` places of each row, not counting any bucket after its `kb`-th."""
+    by_bucket, order = buckets.sort(dim=-1, stable=True)
+    place = torch.arange(buckets.shape[-1], device=buckets.device)
+    new = torch.ones_like(by_bucket, dtype=torch.bool)
+    new[..., 1:] = by_bucket[..., 1:] != by_bucket[..., :-1]
+    start = torch.where(new, place, 0).cummax(-1).values
+    keep = torch.empty_like(new).scatter_(-1, order, place - start < kb)
+    return keep & (keep.cumsum(-1) <= k)
+
+
+def _flat(groups: list[Tensor]) -> Tensor:
+    return torch.cat([group.flatten(-2) for group in groups], dim=-1)

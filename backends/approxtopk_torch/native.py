@@ -1,0 +1,108 @@
+"""Bucketed top-k by torch's own operations, on any device.
+
+`torch.topk` promises nothing about ties, so it only sees keys of which no two are equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from approxtopk import Request
+
+from . import groups
+from .keys import best_first, order_keys, pack, packable
+from .layout import regions
+
+#: Rows are taken in blocks of about this many elements, which bounds the extra memory.
+BLOCK = 1 << 23
+
+Pair = tuple[Tensor, Tensor]
+
+
+def topk(arr: Tensor, request: Request, out: Pair | None = None) -> Pair:
+    """Select from a plain tensor; see `approxtopk.topk`. `out` is written at the very end."""
+    values = torch.empty(request.out_shape, dtype=arr.dtype, device=arr.device)
+    indices = torch.empty(
+        request.out_shape, dtype=getattr(torch, request.index_dtype), device=arr.device
+    )
+    if not request.empty:
+        last = (t.movedim(request.axis, -1) for t in (arr, values, indices))
+        for rows, out_values, out_indices in _blocks(*last):
+            best = select(rows, request)
+            out_values.copy_(rows.gather(-1, best))
+            out_indices.copy_(best)
+    if out is None:
+        return values, indices
+    out[0].copy_(values)
+    out[1].copy_(indices)
+    return out
+
+
+def select(rows: Tensor, request: Request) -> Tensor:
+    """Indices of the selected elements of rows of shape (..., n)."""
+    length = _group_length(request)
+    if length is None:
+        return select_by_buckets(rows, request)
+    return groups.select(rows, request, length)
+
+
+def select_by_buckets(rows: Tensor, request: Request) -> Tensor:
+    """Both stages as they are defined: the best of every bucket, then the best of these.
+
+    No size depends on the data, so that nothing waits for the device.
+    """
+    n, packed = request.n, packable(rows, request.n)
+    found = []
+    for part in regions(n, request.b, request.interleaved):
+        keys = order_keys(part.view(rows), request.largest)
+        steps = torch.arange(part.length, device=rows.device)
+        indices = part.first_indices(rows.device)[:, None] + part.step_stride * steps
+        indices = indices.expand_as(keys)
+        if packed:
+            keys = pack(keys, indices)
+        if request.kb < part.length:
+            keys, indices = best_first(keys, indices, request.kb, packed)
+        found.append((keys.flatten(-2), indices.flatten(-2)))
+    keys, indices = (torch.cat(pieces, -1) for pieces in zip(*found, strict=True))
+    if request.candidates == request.k and not request.sorted:
+        return indices
+    return best_first(keys, indices, request.k, packed)[1]
+
+
+def kernel(request: Request) -> str:
+    """What will run, in a few words."""
+    if _group_length(request) is None:
+        return "native torch: topk of every bucket, then of the candidates"
+    return "native torch: amax of groups, then topk of the best groups"
+
+
+def workspace(request: Request) -> int:
+    """Bytes that one block of rows needs at most, about: keys, indices and sorted copies."""
+    if request.empty:
+        return 0
+    rows = min(request.rows, max(1, BLOCK // request.n))
+    length = _group_length(request)
+    if length is None:
+        return rows * (request.n * 24 + request.candidates * 32)
+    return rows * (request.n // length + request.k * length) * 40
+
+
+def _group_length(request: Request) -> int | None:
+    # Elsewhere its data-dependent sizes would make the host wait for the device.
+    return groups.group_length(request) if request.device_kind == "cpu" else None
+
+
+def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Views of the tensors, split alike along all but their last axis."""
+    shape = tensors[0].shape
+    longest = max(shape[:-1], default=1)
+    if longest == 1 or tensors[0].numel() <= BLOCK:
+        yield tensors
+        return
+    axis = shape.index(longest)
+    pieces = min(longest, -(-tensors[0].numel() // BLOCK))
+    for views in zip(*(t.tensor_split(pieces, axis) for t in tensors), strict=True):
+        yield from _blocks(*views)
