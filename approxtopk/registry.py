@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import entry_points
 from typing import Any
 
 import pluggy
@@ -116,6 +115,8 @@ class Registry:
 
     def _discover(self) -> None:
         """Import every plug-in on its own: a broken one is reported once and left out."""
+        from importlib.metadata import entry_points  # takes 50 ms: not on import of the package
+
         for point in entry_points(group=hookspecs.GROUP):
             origin = f"{point.dist.name} {point.dist.version}" if point.dist else "no distribution"
             self._add(f"{point.value} ({origin})", point.load)

@@ -73,6 +73,8 @@ def demo(
     """
     with one_line_errors():
         _needs("sklearn", "matplotlib")
+        if not plot.absolute().parent.is_dir():
+            raise ValueError(f"{plot}: there is no folder {plot.parent}")
         from .picture import draw
 
         digits, sorted_digits = Digits.load(), Digits.load(by_label=True)
