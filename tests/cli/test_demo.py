@@ -29,9 +29,7 @@ def test_the_whole_demo(tmp_path):
     row = r"^(numpy|topk, exact|topk, b|in the|sorted)(.*)$"
     rows = {
         name: [float(cell) for cell in re.findall(r"\d+\.\d+|(?<= )1(?= )", cells)]
-        for name, cells in re.findall(
-            r"^(numpy|topk, exact|topk, b|in the|sorted)(.*)$", done.stdout, re.M
-        )
+        for name, cells in re.findall(row, done.stdout, re.MULTILINE)
     }
     assert rows["topk, exact"][:2] == [1, 1]
     predicted, measured = rows["topk, b"][:2]
