@@ -1,0 +1,109 @@
+"""From kernel sources to machine code, by NVRTC: no CUDA toolkit, no headers, no files written."""
+
+from __future__ import annotations
+
+import functools
+import io
+import threading
+from pathlib import Path
+from typing import Any
+
+from .launch import Kernel
+
+__all__ = ["CompileError", "compile_kernel", "source_of"]
+
+_FOLDER = Path(__file__).parent / "kernels"
+
+#: What each kernel file needs before it, in order.
+_PARTS = {
+    "stage1": ("element", "params", "output", "team", "merge", "queue", "stage1"),
+    "fused": (
+        *("element", "params", "output", "team", "merge", "queue", "stage1"),
+        *("select", "sort", "finish"),
+    ),
+    "select": ("element", "params", "output", "team", "merge", "select", "sort", "finish"),
+    "sort": ("element", "params", "output", "team", "merge", "sort"),
+}
+
+_cache: dict[tuple[Kernel, str], bytes] = {}
+_locks: dict[tuple[Kernel, str], threading.Lock] = {}
+_locks_guard = threading.Lock()
+
+
+class CompileError(RuntimeError):
+    """A kernel could not be compiled. The message names the source, the options and the log."""
+
+
+@functools.cache
+def source_of(name: str) -> str:
+    """Source text of a kernel file with all it needs: one string, no includes.
+
+    Give it to any compiler together with a `Kernel`'s `defines`; the entry points are
+    ``extern "C"``, so their names need no lowering.
+    """
+    files = [f"{part}.cuh" for part in _PARTS[name]] + [f"{name}.cu"]
+    return "\n".join(f'#line 1 "{file}"\n{(_FOLDER / file).read_text()}' for file in files)
+
+
+def compile_kernel(kernel: Kernel, arch: str) -> bytes:
+    """Machine code ("cubin") of a kernel for an architecture such as ``"sm_90"``.
+
+    Compiled once per process and (kernel, architecture), whatever the number of threads asking.
+
+    Raises
+    ------
+    CompileError
+        NVRTC is missing, or refuses the source.
+    """
+    key = (kernel, arch)
+    code = _cache.get(key)
+    if code is None:
+        with _locks_guard:
+            lock = _locks.setdefault(key, threading.Lock())
+        with lock:
+            code = _cache.get(key)
+            if code is None:
+                code = _cache[key] = compile_with_log(kernel, arch)[0]
+    return code
+
+
+def compile_with_log(kernel: Kernel, arch: str, ptxas_options: str | None = None) -> tuple[bytes, str]:
+    """Machine code and the compiler's log, uncached."""
+    program, options = _nvrtc()
+    log = io.StringIO()
+    try:
+        compiled = program(
+            source_of(kernel.source),
+            "c++",
+            options(
+                arch=arch,
+                std="c++17",
+                define_macro=list(kernel.defines),
+                ptxas_options=ptxas_options,
+                name=f"approxtopk_{kernel.source}.cu",
+            ),
+        ).compile("cubin", logs=log)
+    except Exception as error:
+        defines = " ".join(f"-D{name}={value}" for name, value in kernel.defines)
+        raise CompileError(
+            f"NVRTC could not compile {kernel.source}.cu for {arch} ({defines}): "
+            f"{error}\n{log.getvalue()}".rstrip()
+        ) from error
+    return bytes(compiled.code), log.getvalue()
+
+
+@functools.cache
+def _nvrtc() -> tuple[Any, Any]:
+    """The classes Program and ProgramOptions of cuda.core."""
+    try:
+        try:
+            from cuda.core import Program, ProgramOptions
+        except ImportError:  # before cuda.core 1.0
+            from cuda.core.experimental import Program, ProgramOptions
+    except ImportError as error:
+        raise CompileError(
+            "compiling CUDA kernels needs the packages cuda-core, cuda-bindings and "
+            "nvidia-cuda-nvrtc; install them with: pip install 'approxtopk[torch]' "
+            f"({error})"
+        ) from error
+    return Program, ProgramOptions

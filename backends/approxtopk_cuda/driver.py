@@ -1,0 +1,193 @@
+"""Loading kernels and launching them, by the CUDA driver and nothing above it."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import struct
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from .compile import compile_kernel
+from .launch import Device, Kernel, Launch, Problem, Schedule
+
+__all__ = ["DriverError", "OutputLayout", "Program", "device_of"]
+
+_MAX_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+_SHARED_CARVEOUT = 9  # CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT
+_CLUSTER_DIMENSION = 4  # CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
+_UNCHECKED_SHARED = 48 * 1024  # more than this must be asked for
+
+#: struct Params of params.cuh: 7 pointers, rows, 9 strides, 13 numbers.
+_PARAMS = struct.Struct("<7Qq9q13I4x")
+
+
+class DriverError(RuntimeError):
+    """The CUDA driver is missing or refused a call."""
+
+
+class _Attribute(ctypes.Structure):
+    _fields_ = (("id", ctypes.c_uint), ("pad", ctypes.c_uint), ("value", ctypes.c_uint * 16))
+
+
+class _Config(ctypes.Structure):
+    _fields_ = (
+        ("grid", ctypes.c_uint * 3),
+        ("block", ctypes.c_uint * 3),
+        ("shared", ctypes.c_uint),
+        ("stream", ctypes.c_void_p),
+        ("attributes", ctypes.POINTER(_Attribute)),
+        ("attribute_count", ctypes.c_uint),
+    )
+
+
+@functools.cache
+def _driver() -> Any:
+    for name in ("libcuda.so.1", "nvcuda.dll"):
+        try:
+            return ctypes.CDLL(name)
+        except OSError:
+            continue
+    raise DriverError("no CUDA driver was found (libcuda.so.1); install the NVIDIA driver")
+
+
+def _check(call: str, *args: Any) -> None:
+    driver = _driver()
+    code = getattr(driver, call)(*args)
+    if code:
+        text = ctypes.c_char_p()
+        driver.cuGetErrorString(code, ctypes.byref(text))
+        reason = (text.value or b"unknown error").decode()
+        raise DriverError(f"{call} failed: {reason} (CUDA error {code})")
+
+
+@functools.cache
+def device_of(ordinal: int) -> Device:
+    """What the launch policy must know of a device."""
+    _check("cuInit", 0)
+
+    def attribute(number: int) -> int:
+        value = ctypes.c_int()
+        _check("cuDeviceGetAttribute", ctypes.byref(value), number, ordinal)
+        return value.value
+
+    major, minor = attribute(75), attribute(76)
+    return Device(
+        arch=f"sm_{major}{minor}",
+        multiprocessors=attribute(16),
+        shared_per_block=attribute(97),
+        clusters=major >= 9,
+    )
+
+
+@functools.cache
+def _handle(kernel: Kernel, arch: str, ordinal: int) -> ctypes.c_void_p:
+    """The kernel, loaded into the current context, which is that of device `ordinal`."""
+    library, entry, function = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
+    code = compile_kernel(kernel, arch)
+    _check("cuLibraryLoadData", ctypes.byref(library), code, None, None, 0, None, None, 0)
+    _check("cuLibraryGetKernel", ctypes.byref(entry), library, kernel.entry.encode())
+    _check("cuKernelGetFunction", ctypes.byref(function), entry)
+    return function
+
+
+_shared: dict[int, int] = {}
+_shared_lock = threading.Lock()
+
+
+def _allow_shared(function: ctypes.c_void_p, needed: int) -> None:
+    """Asks for dynamic shared memory beyond what every kernel may have."""
+    with _shared_lock:
+        if needed > _shared.get(function.value or 0, _UNCHECKED_SHARED):
+            _check("cuFuncSetAttribute", function, _MAX_SHARED, needed)
+            _check("cuFuncSetAttribute", function, _SHARED_CARVEOUT, 100)
+            _shared[function.value or 0] = needed
+
+
+@dataclass(frozen=True)
+class OutputLayout:
+    """Where rows of values and indices are: strides in elements, as in `Problem`."""
+
+    outer: int
+    inner_stride: int
+    step: int
+    index_outer: int
+    index_inner_stride: int
+    index_step: int
+    vector_out: bool  #: rows are contiguous, 16-byte aligned, and so is every b-th element
+
+
+class _Step:
+    """A launch with all but the pointers and the stream filled in."""
+
+    def __init__(self, launch: Launch, numbers: dict[str, int], strides: tuple[int, ...], arch: str, ordinal: int):
+        numbers = {**numbers, **dict(launch.fields)}
+        order = ("inner", "n", "b", "k", "candidates", "tile", "parts", "splits", "block_rows")
+        order = (*order, "passes", "vector_out", "length", "width")
+        self.params = ctypes.create_string_buffer(_PARAMS.size)
+        values = (numbers.get(name, 0) for name in order)
+        _PARAMS.pack_into(self.params, 0, *[0] * 7, numbers["rows"], *strides, *values)
+        self.pointers = (ctypes.c_uint64 * 7).from_buffer(self.params)
+        self.arguments = (ctypes.c_void_p * 1)(ctypes.addressof(self.params))
+        self.swapped = launch.swapped
+        self.function = _handle(launch.kernel, arch, ordinal)
+        _allow_shared(self.function, launch.shared)
+        self.config = _Config((launch.grid, 1, 1), (launch.block, 1, 1), launch.shared)
+        if launch.cluster > 1:
+            self.attribute = _Attribute(_CLUSTER_DIMENSION, 0, (launch.cluster, 1, 1))
+            self.config.attributes = ctypes.pointer(self.attribute)
+            self.config.attribute_count = 1
+        self.config_address = ctypes.byref(self.config)
+
+
+class Program:
+    """A schedule ready to launch on one device. Thread-safe; a launch allocates nothing.
+
+    Parameters
+    ----------
+    problem, schedule
+        From the launch policy.
+    outer : int
+        Stride of the problem's outer rows, in elements.
+    out : OutputLayout
+    ordinal : int
+        The device, whose context is current.
+
+    Raises
+    ------
+    CompileError, DriverError
+    """
+
+    def __init__(self, problem: Problem, schedule: Schedule, outer: int, out: OutputLayout, ordinal: int):
+        p = problem
+        self.scratch_bytes = schedule.scratch_bytes
+        arch = device_of(ordinal).arch
+        numbers = {name: getattr(p, name) for name in ("inner", "n", "b", "k", "candidates")}
+        numbers["vector_out"] = int(out.vector_out)
+        strides = (outer, p.inner_stride, p.step, out.outer, out.inner_stride, out.step)
+        strides = (*strides, out.index_outer, out.index_inner_stride, out.index_step)
+        self._steps = [_Step(launch, numbers, strides, arch, ordinal) for launch in schedule.launches]
+        keys = schedule.entries * schedule.key_bytes
+        positions = schedule.entries * 4
+        spare = schedule.spare_entries * schedule.key_bytes
+        # Keys come first, so that 8-byte keys stay aligned.
+        self._offsets = (0, keys + spare, keys, keys + spare + positions)
+        self._lock = threading.Lock()
+        self._launch = _driver().cuLaunchKernelEx if self._steps else None
+
+    def launch(self, stream: int, arr: int, values: int, indices: int, scratch: int) -> None:
+        """Enqueue on a stream; all arguments are addresses."""
+        with self._lock:  # the arguments are copied by the time the driver returns
+            for step in self._steps:
+                keys, positions, spare_keys, spare_positions = self._offsets
+                if step.swapped:
+                    keys, positions, spare_keys, spare_positions = spare_keys, spare_positions, keys, positions
+                step.pointers[:] = (
+                    *(arr, values, indices, scratch + keys, scratch + positions),
+                    *(scratch + spare_keys, scratch + spare_positions),
+                )
+                step.config.stream = stream
+                code = self._launch(step.config_address, step.function, step.arguments, None)
+                if code:
+                    _check("cuLaunchKernelEx", step.config_address, step.function, step.arguments, None)

@@ -1,0 +1,42 @@
+// From candidates to output: select, sort if asked, write. Shared by the fused kernel and stage 2.
+
+struct OutputSink {
+  const Params& p;
+  const RowEnds& ends;
+  __device__ void operator()(u32 place, Key key, u32 index) const { put(p, ends, place, key, index); }
+};
+
+struct ListSink {
+  Key* keys;
+  u32* positions;
+  __device__ void operator()(u32 place, Key key, u32 index) const {
+    keys[place] = key;
+    positions[place] = index;
+  }
+};
+
+__device__ inline u32 ceil_power_of_two(u32 x) { return x <= 1 ? 1 : 1u << bit_length(x - 1); }
+
+// `m` candidate places, empty ones among them, to the k best of `row`. SORTED: `list` has room for
+// k entries rounded up to a power of two. LISTED: winners go to p.spare_keys, p.spare_positions
+// [rows][k], to be sorted there. `keys` and `positions` are in any memory.
+template <class Team>
+__device__ inline void finish(const Params& p, const Selector<Team>& selector, const Key* keys,
+                              const u32* positions, u32 m, u32 row, const ListSink& list) {
+  Threshold threshold = {0, NOWHERE - 1};  // every candidate, no empty place
+  if (p.k < p.candidates) threshold = selector.threshold(keys, positions, m, p.k);
+  const RowEnds ends = ends_of(p, row);
+  if (SORTED) {
+    const u32 length = ceil_power_of_two(p.k);
+    for (u32 i = p.k + Team::rank(); i < length; i += Team::size) list(i, 0, NOWHERE);
+    selector.emit(keys, positions, m, threshold, list);
+    sort_entries<Team>(list.keys, list.positions, length);
+    for (u32 i = Team::rank(); i < p.k; i += Team::size) put(p, ends, i, list.keys[i], list.positions[i]);
+  } else if (LISTED) {
+    const ListSink winners = {p.spare_keys + (u64)row * p.k, p.spare_positions + (u64)row * p.k};
+    selector.emit(keys, positions, m, threshold, winners);
+  } else {
+    const OutputSink sink = {p, ends};
+    selector.emit(keys, positions, m, threshold, sink);
+  }
+}

@@ -1,0 +1,126 @@
+// Stage 1 and stage 2 in one launch: a team (a warp, a block, or a cluster of blocks) owns a row.
+//
+// Shapes   arr: rows of n elements of any strides; values and indices: k of each row, in candidate
+//          order, or best first (SORTED).
+// Ties     to the lower index. 1 <= k <= candidates; n < 2^32 - 1.
+// When     rows fill the GPU, one to a team, and candidates fit in shared memory.
+//   TEAM 32          short rows: a warp each, no block barrier.
+//   TEAM THREADS     a block each; `passes` tiles of buckets one after the other.
+//   CLUSTER > 1      few rows: blocks walk different buckets and leave their candidates in the
+//                    shared memory of the first, which selects.
+// Moves    each element once, and the output: candidates never leave the chip.
+
+#if CLUSTER > 1
+__device__ inline u32 remote(const void* local, u32 rank) {
+  u32 address;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"((u32)__cvta_generic_to_shared(local)), "r"(rank));
+  return address;
+}
+__device__ inline void store_remote(u32 to, u32 x) { asm volatile("st.shared::cluster.u32 [%0], %1;" ::"r"(to), "r"(x) : "memory"); }
+__device__ inline void store_remote(u32 to, u64 x) { asm volatile("st.shared::cluster.u64 [%0], %1;" ::"r"(to), "l"(x) : "memory"); }
+__device__ inline void cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
+__device__ inline void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
+#endif
+
+// Candidate (i, bucket) has the place i * b + bucket in the first block of the cluster.
+struct CandidateSink {
+  Key* keys;
+  u32* positions;
+  u32 b, bucket0;
+#if CLUSTER > 1
+  u32 remote_keys, remote_positions;
+#endif
+
+  __device__ void put(u32 bucket, u32 i, Key key, u32 index) const {
+    const u32 at = i * b + bucket;
+#if CLUSTER > 1
+    store_remote(remote_keys + at * sizeof(Key), key);
+    store_remote(remote_positions + at * 4, index);
+#else
+    keys[at] = key;
+    positions[at] = index;
+#endif
+  }
+  __device__ void operator()(u32, u32 bucket, const Entry<Key> (&best)[KB]) const {
+    if (bucket0 + bucket >= b) return;
+#pragma unroll
+    for (int i = 0; i < KB; ++i) put(bucket0 + bucket, i, best[i].key, best[i].index);
+  }
+};
+
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Params p) {
+  typedef TeamOf<TEAM> Team;
+  const u32 teams = THREADS / TEAM;
+  extern __shared__ __align__(16) u8 shared[];
+  __shared__ SelectSpace<TEAM> spaces[teams];
+
+  const u32 team = threadIdx.x / TEAM;
+  const u32 list_places = MERGE ? KB * p.tile * p.parts : 0;
+  const u32 sort_places = SORTED ? ceil_power_of_two(p.k) : 0;
+  const u32 more_places = list_places > sort_places ? list_places : sort_places;  // never both
+  const u32 places = KB * p.b + more_places;
+  Key* const keys = (Key*)shared + team * places;
+  u32* const positions = (u32*)((Key*)shared + teams * places) + team * places;
+  Key* const more_keys = keys + KB * p.b;
+  u32* const more_positions = positions + KB * p.b;
+  const Selector<Team> selector = {spaces[team]};
+  selector.prepare();
+
+  CandidateSink sink;
+  sink.keys = keys;
+  sink.positions = positions;
+  sink.b = p.b;
+#if CLUSTER > 1
+  sink.remote_keys = remote(keys, 0);
+  sink.remote_positions = remote(positions, 0);
+#endif
+  const u32 block = blockIdx.x % CLUSTER;
+  const Share share = share_of(p, Team::rank());
+
+  for (i64 row = (i64)(blockIdx.x / CLUSTER) * teams + team; row < p.rows; row += (i64)(gridDim.x / CLUSTER) * teams) {
+#if CLUSTER > 1
+    cluster_arrive();  // the first block runs, and is done with the row before
+#endif
+    for (u32 pass = 0; pass < p.passes; ++pass) {
+      sink.bucket0 = (block * p.passes + pass) * p.tile;
+      const u32 bucket = sink.bucket0 + share.bucket;
+      const bool active = share.row == 0 && share.part < p.parts;
+      Queue queues[V];
+      Place place = place_of(p, share, row, bucket, 0);
+      if (!active) place.length = 0;
+      walk(queues, place);
+#if CLUSTER > 1
+      if (pass == 0) cluster_wait();
+#endif
+#if MERGE
+      const Lists<Key> lists = {more_keys, more_positions, p.parts * p.tile};
+      Team::sync();  // the lists of the pass before have been read
+#endif
+#pragma unroll
+      for (int u = 0; u < V; ++u) {
+#pragma unroll
+        for (int i = 0; i < KB; ++i) {
+          const Entry<Key> entry = {queues[u].key(i), index_at(queues[u], place, u, i)};
+#if MERGE
+          if (active) lists.set(share.list + u * share.list_step, i, entry);
+#else
+          if (active && bucket < p.b) sink.put(bucket + u, i, entry.key, entry.index);
+#endif
+        }
+      }
+#if MERGE
+      merge_parts<Team, Key, KB>(lists, 1, p.parts, p.tile, sink);
+#endif
+    }
+#if CLUSTER > 1
+    cluster_arrive();
+    cluster_wait();
+#endif
+    Team::sync();
+    if (block == 0) {
+      const ListSink list = {more_keys, more_positions};
+      finish<Team>(p, selector, keys, positions, KB * p.b, row, list);
+    }
+    Team::sync();
+  }
+}

@@ -1,0 +1,41 @@
+// What every kernel is told.
+//
+// INDEX_BYTES (4, 8: of the output's indices) comes from the command line.
+
+struct Rows {  // where row r is: r / inner steps of `outer`, r % inner of `inner_stride`
+  i64 outer, inner_stride, step;
+};
+
+// One struct for all kernels, so that a caller packs it once; a kernel ignores what it needs not.
+struct Params {
+  const Bits* arr;
+  Bits* values;     // null: candidates go to keys and positions
+  void* indices;    // Index
+  Key* keys;        // candidates, [rows][splits][kb][b]
+  u32* positions;
+  Key* spare_keys;  // sort: where a pass writes what the next one reads
+  u32* spare_positions;
+  i64 rows;
+  Rows in, out, index_out;
+  u32 inner;
+  u32 n, b, k, candidates;
+  u32 tile;         // buckets in a block
+  u32 parts;        // of a bucket in a block
+  u32 splits;       // blocks that share a bucket
+  u32 block_rows;   // rows in a block
+  u32 passes;       // tiles that a block walks one after the other
+  u32 vector_out;   // whether output rows are contiguous and aligned
+  u32 length;       // sort: entries of a row, [rows][length]
+  u32 width;        // sort: of the runs that a pass merges
+};
+
+#if INDEX_BYTES == 4
+typedef int Index;
+#else
+typedef i64 Index;
+#endif
+
+__device__ inline i64 offset_of(const Rows& rows, u32 inner, u32 row) {
+  if (inner == 1) return row * rows.outer;
+  return (row / inner) * rows.outer + (row % inner) * rows.inner_stride;
+}

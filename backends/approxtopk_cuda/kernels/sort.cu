@@ -1,0 +1,73 @@
+// Sorting long lists of winners, best first.
+//
+// Shapes   keys, positions: [rows][length] entries, empty places (0, NOWHERE) among them; values and
+//          indices: the first k of each row. k <= entries that are not empty.
+// Ties     to the lower index.
+// When     sorted output is asked for and k is too long for a block's shared memory.
+//   sort_runs   sorts runs of `width` (a power of two).
+//   merge_runs  merges pairs of runs of `width`; one launch for each doubling.
+//   The last launch of them writes the output (OUTPUT), the others spare_keys, spare_positions.
+// Moves    each entry twice per launch.
+
+__device__ inline void write_entry(const Params& p, const RowEnds& ends, i64 row, u32 at, const Entry<Key>& entry) {
+#if OUTPUT
+  if (at < p.k) put(p, ends, at, entry.key, entry.index);
+#else
+  p.spare_keys[row * p.length + at] = entry.key;
+  p.spare_positions[row * p.length + at] = entry.index;
+#endif
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) sort_runs(const Params p) {
+  typedef TeamOf<THREADS> Team;
+  extern __shared__ __align__(16) u8 shared[];
+  Key* const keys = (Key*)shared;
+  u32* const positions = (u32*)(keys + p.width);
+  const u32 runs = (p.length + p.width - 1) / p.width;
+  for (u64 w = blockIdx.x; w < (u64)p.rows * runs; w += gridDim.x) {
+    const i64 row = w / runs;
+    const u32 begin = w % runs * p.width;
+    const u32 count = p.length - begin < p.width ? p.length - begin : p.width;
+    for (u32 i = Team::rank(); i < p.width; i += THREADS) {
+      keys[i] = i < count ? p.keys[row * p.length + begin + i] : 0;
+      positions[i] = i < count ? p.positions[row * p.length + begin + i] : NOWHERE;
+    }
+    sort_entries<Team>(keys, positions, p.width);
+    const RowEnds ends = ends_of(p, row);
+    for (u32 i = Team::rank(); i < count; i += THREADS) {
+      const Entry<Key> entry = {keys[i], positions[i]};
+      write_entry(p, ends, row, begin + i, entry);
+    }
+    Team::sync();
+  }
+}
+
+// A thread finds by bisection how many of its first `at` outputs come from either run, then merges
+// `each` entries.
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) merge_runs(const Params p) {
+  const u32 each = 8;
+  const u64 chunks = (p.length + each - 1) / each;
+  for (u64 w = (u64)blockIdx.x * THREADS + threadIdx.x; w < p.rows * chunks; w += (u64)gridDim.x * THREADS) {
+    const i64 row = w / chunks;
+    const u32 at = w % chunks * each;
+    const u32 begin = at / (2 * p.width) * (2 * p.width), out = at - begin;
+    const u32 left = p.length - begin < p.width ? p.length - begin : p.width;
+    const u32 right = p.length - begin - left < p.width ? p.length - begin - left : p.width;
+    const Lists<Key> a = {p.keys + row * p.length + begin, p.positions + row * p.length + begin, 1};
+    const Lists<Key> b = {a.keys + left, a.positions + left, 1};
+    u32 low = out > right ? out - right : 0, high = out < left ? out : left;
+    while (low < high) {  // the least number taken from a
+      const u32 middle = (low + high) / 2;
+      if (better(b.get(0, out - 1 - middle), a.get(0, middle)))
+        high = middle;
+      else
+        low = middle + 1;
+    }
+    u32 i = low, j = out - low;
+    const RowEnds ends = ends_of(p, row);
+    for (u32 e = 0; e < each && out + e < left + right; ++e) {
+      const bool from_a = j >= right || (i < left && !better(b.get(0, j), a.get(0, i)));
+      write_entry(p, ends, row, at + e, from_a ? a.get(0, i++) : b.get(0, j++));
+    }
+  }
+}

@@ -1,0 +1,132 @@
+// Stage 1 alone: the best kb of every bucket.
+//
+// Shapes   arr: rows of n elements of any strides; OUTPUT: values and indices, k = b * kb of a row
+//          at place i * b + bucket; else keys and positions [rows][splits][kb][b], short buckets
+//          filled up with (0, NOWHERE).
+// Ties     to the lower index. Every row and bucket has elements; n < 2^32 - 1.
+// When     OUTPUT: candidates are exactly k. Else: a row is too long, or its candidates too many,
+//          for one block or cluster.
+//   stream (MERGE 0): as many buckets as threads fill the GPU with.
+//   split  (MERGE 1): fewer; parts of a bucket are walked by several threads, merged at the end in
+//          shared memory, and by `splits` blocks, merged by stage 2.
+// Moves    each element once, and the output.
+
+#if OUTPUT
+struct Sink {
+  const Params& p;
+  u32 row0, bucket0;
+  __device__ void operator()(u32 row, u32 bucket, const Entry<Key> (&best)[KB]) const {
+    if (bucket0 + bucket >= p.b || row0 + row >= p.rows) return;
+    const RowEnds ends = ends_of(p, row0 + row);
+#pragma unroll
+    for (int i = 0; i < KB; ++i) {
+      if (best[i].index != NOWHERE) put(p, ends, i * p.b + bucket0 + bucket, best[i].key, best[i].index);
+    }
+  }
+};
+#else
+struct Sink {
+  const Params& p;
+  u32 row0, bucket0, split;
+  __device__ void operator()(u32 row, u32 bucket, const Entry<Key> (&best)[KB]) const {
+    if (bucket0 + bucket >= p.b || row0 + row >= p.rows) return;
+    const u64 list = ((u64)(row0 + row) * p.splits + split) * KB;
+#pragma unroll
+    for (int i = 0; i < KB; ++i) {
+      const u64 at = (list + i) * p.b + bucket0 + bucket;
+      p.keys[at] = best[i].key;
+      p.positions[at] = best[i].index;
+    }
+  }
+};
+#endif
+
+#if !MERGE
+// Writes a thread's queues straight from registers, V neighbouring buckets at a time.
+__device__ inline void write_queues(const Params& p, const Queue (&queues)[V], const Place& place, u32 row, u32 bucket) {
+#if OUTPUT
+  const RowEnds ends = ends_of(p, row);
+#endif
+#pragma unroll
+  for (int i = 0; i < KB; ++i) {
+    Key keys[V];
+    u32 positions[V];
+#pragma unroll
+    for (int u = 0; u < V; ++u) {
+      keys[u] = queues[u].key(i);
+      positions[u] = index_at(queues[u], place, u, i);
+    }
+#if OUTPUT
+    const u32 at = i * p.b + bucket;
+    if (V > 1 && p.vector_out && positions[V - 1] != NOWHERE) {
+      Bits values[V];
+      Index indices[V];
+#pragma unroll
+      for (int u = 0; u < V; ++u) {
+        values[u] = value_of(p, ends.arr, keys[u], positions[u]);
+        indices[u] = (Index)positions[u];
+      }
+      store<V>(ends.values + at, values);
+      store<V>(ends.indices + at, indices);
+    } else {
+#pragma unroll
+      for (int u = 0; u < V; ++u) {
+        if (positions[u] != NOWHERE) put(p, ends, at + u, keys[u], positions[u]);
+      }
+    }
+#else
+    const u64 at = ((u64)row * KB + i) * p.b + bucket;
+    store<V>(p.keys + at, keys);
+    store<V>(p.positions + at, positions);
+#endif
+  }
+}
+#endif
+
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) stage1(const Params p) {
+  typedef TeamOf<THREADS> Team;
+  extern __shared__ __align__(16) u8 shared[];
+  const u32 tiles = (p.b + p.tile - 1) / p.tile;
+  const u64 work = (p.rows + p.block_rows - 1) / p.block_rows * tiles * p.splits;
+  const Share share = share_of(p, threadIdx.x);
+  for (u64 w = blockIdx.x; w < work; w += gridDim.x) {
+    const u32 split = MERGE ? w % p.splits : 0;
+    const u64 row_tile = MERGE ? w / p.splits : w;
+    const u32 bucket0 = row_tile % tiles * p.tile;
+    const u32 row0 = row_tile / tiles * p.block_rows;
+    const u32 row = row0 + share.row;
+    const bool active = share.row < p.block_rows && row < p.rows && share.part < p.parts;
+    Queue queues[V];
+    Place place = place_of(p, share, active ? row : 0, bucket0 + share.bucket, split);
+    if (!active) place.length = 0;
+    walk(queues, place);
+#if MERGE
+    Lists<Key> lists;
+    lists.lists = p.block_rows * p.parts * p.tile;
+    lists.keys = (Key*)shared;
+    lists.positions = (u32*)(lists.keys + KB * lists.lists);
+    Team::sync();  // the lists of the work before have been read
+    if (share.row < p.block_rows && share.part < p.parts) {
+#pragma unroll
+      for (int u = 0; u < V; ++u) {
+        const u32 list = share.list + u * share.list_step;
+#pragma unroll
+        for (int i = 0; i < KB; ++i) {
+          Entry<Key> entry;
+          entry.key = queues[u].key(i);
+          entry.index = index_at(queues[u], place, u, i);
+          lists.set(list, i, entry);
+        }
+      }
+    }
+#if OUTPUT
+    const Sink sink = {p, row0, bucket0};
+#else
+    const Sink sink = {p, row0, bucket0, split};
+#endif
+    merge_parts<Team, Key, KB>(lists, p.block_rows, p.parts, p.tile, sink);
+#else
+    if (place.length) write_queues(p, queues, place, row, bucket0 + share.bucket);
+#endif
+  }
+}

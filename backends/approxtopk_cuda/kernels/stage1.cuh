@@ -1,0 +1,161 @@
+// Stage 1 for a thread: walk down some buckets of a row and keep the best kb of each.
+//
+// A row's b buckets are split into b * parts virtual buckets, each an arithmetic sequence:
+//   interleaved  virtual bucket v holds v, v + stride, ...; stride = b * parts; its bucket is v % b
+//   contiguous   the run of bucket j is split likewise, with stride = parts
+// A thread owns V neighbouring virtual buckets, so a step is one load of V neighbouring elements.
+// Splitting costs nothing but the merge, and makes threads where buckets are few.
+//
+// From the command line: KB, V, BATCH (loads in flight), QUEUE (PackedQueue, PairQueue,
+// ByteQueue), INTERLEAVED, STRIDED (elements of a row may be apart).
+
+typedef QUEUE Queue;
+// Element u of step s is base[(first + s * stride + u) * element_step], where that is < length.
+struct Place {
+  const Bits* base;
+  i64 element_step;
+  u32 first, stride, length;
+  u32 index;  // of the element base[0] in its row
+};
+
+// V neighbouring elements, as words.
+struct Chunk {
+  static const int bytes = V * Element::bytes;
+  static const int words = bytes > (int)sizeof(Word) ? bytes / (int)sizeof(Word) : 1;
+  Word word[words];
+
+  // Through the read-only path; a streamed element is not wanted in L1 again.
+  __device__ void load(const Bits* at) {
+    if (bytes == 16) {
+      u32* w = (u32*)word;
+      asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+          : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3])
+          : "l"(at));
+    } else if (bytes == 8) {
+      u32* w = (u32*)word;
+      asm("ld.global.nc.v2.u32 {%0, %1}, [%2];" : "=r"(w[0]), "=r"(w[1]) : "l"(at));
+    } else if (bytes == 4) {
+      asm("ld.global.nc.u32 %0, [%1];" : "=r"(*(u32*)word) : "l"(at));
+    } else {
+      word[0] = *at;
+    }
+  }
+};
+
+__device__ inline void insert_chunk(Queue (&queues)[V], const Chunk& chunk, u32 step) {
+#pragma unroll
+  for (int w = 0; w < Chunk::words; ++w) {
+    const Word keys = order<Element, LARGEST>(chunk.word[w]);
+#pragma unroll
+    for (int e = 0; e < Element::per_word; ++e) {
+      const int u = w * Element::per_word + e;
+      if (u < V) queues[u].template insert<Element>(keys, e, step);
+    }
+  }
+}
+
+// A step of which only some elements exist.
+__device__ inline void insert_partial(Queue (&queues)[V], const Place& place, u32 step, u32 count) {
+  const Bits* at = place.base + (place.first + (u64)step * place.stride) * place.element_step;
+#pragma unroll
+  for (int u = 0; u < V; ++u) {
+    if (u < count) {
+      const Word keys = order<Element, LARGEST>((Word)at[u * place.element_step]);
+      queues[u].template insert<Element>(keys, 0, step);
+    }
+  }
+}
+
+// Meets every element of V virtual buckets once, in falling order. Reads nothing else.
+__device__ inline void walk(Queue (&queues)[V], const Place& place) {
+#pragma unroll
+  for (int u = 0; u < V; ++u) queues[u].clear();
+  if (place.first >= place.length) return;
+  const u32 room = place.length - place.first;
+  u32 steps = room >= V ? (room - V) / place.stride + 1 : 0;  // of V elements each
+  const u64 rest = (u64)steps * place.stride;
+  if (V > 1 && rest < room) insert_partial(queues, place, steps, room - (u32)rest);
+  if (steps == 0) return;
+
+  const i64 pitch = place.stride * place.element_step;
+  const Bits* at = place.base + place.first * place.element_step + (i64)(steps - 1) * pitch;
+  u32 odd = steps % BATCH;
+  if (odd) {  // the batch that is not full goes first, so that its loads too are in flight together
+    Chunk chunks[BATCH];
+#pragma unroll
+    for (int i = 0; i < BATCH; ++i) {
+      if (i < odd) chunks[i].load(at - i * pitch);
+    }
+#pragma unroll
+    for (int i = 0; i < BATCH; ++i) {
+      if (i < odd) insert_chunk(queues, chunks[i], steps - 1 - i);
+    }
+    at -= odd * pitch;
+    steps -= odd;
+  }
+  for (; steps; steps -= BATCH, at -= BATCH * pitch) {
+    Chunk chunks[BATCH];
+#pragma unroll
+    for (int i = 0; i < BATCH; ++i) chunks[i].load(at - i * pitch);
+#pragma unroll
+    for (int i = 0; i < BATCH; ++i) insert_chunk(queues, chunks[i], steps - 1 - i);
+  }
+}
+
+// Index in the row of what queue u holds at place i.
+__device__ inline u32 index_at(const Queue& queue, const Place& place, int u, int i) {
+  return queue.empty(i) ? NOWHERE : place.index + place.first + queue.step(i) * place.stride + u;
+}
+
+// A block's tile: `block_rows` rows, `tile` buckets, `parts` parts of each. A thread's share of it
+// is V virtual buckets; the list of virtual bucket u has the place list + u * list_step in the
+// block's order: row, part, bucket, the last fastest.
+struct Share {
+  u32 row, bucket, part;  // of u = 0
+  u32 list, list_step;
+};
+
+__device__ inline Share share_of(const Params& p, u32 thread) {
+  Share share;
+#if ROWS_FIRST  // neighbouring threads take neighbouring rows; V is 1
+  share.row = thread % p.block_rows;
+  share.bucket = thread / p.block_rows % p.tile;
+  share.part = thread / p.block_rows / p.tile;
+#elif INTERLEAVED  // neighbouring threads take neighbouring buckets, then neighbouring parts
+  const u32 v = thread * V;
+  share.part = v / p.tile;
+  share.bucket = v % p.tile;
+  share.row = share.part / p.parts;
+  share.part %= p.parts;
+#else  // neighbouring threads take neighbouring parts of a bucket
+  const u32 groups = p.parts / V;
+  share.part = thread % groups * V;
+  share.bucket = thread / groups % p.tile;
+  share.row = thread / groups / p.tile;
+#endif
+  share.list = (share.row * p.parts + share.part) * p.tile + share.bucket;
+  share.list_step = INTERLEAVED ? 1 : p.tile;
+  return share;
+}
+
+__device__ inline Place place_of(const Params& p, const Share& share, u32 row, u32 bucket, u32 split) {
+  Place place;
+  const u32 parts = p.parts * p.splits;
+  const u32 part = split * p.parts + share.part;
+  place.element_step = STRIDED ? p.in.step : 1;
+  place.base = p.arr + offset_of(p.in, p.inner, row);
+#if INTERLEAVED
+  place.first = part * p.b + bucket;
+  place.stride = p.b * parts;
+  place.length = bucket < p.b ? p.n : 0;
+  place.index = 0;
+#else
+  const u32 run = p.n / p.b, longer = p.n % p.b;
+  place.index = bucket * run + (bucket < longer ? bucket : longer);
+  place.base += place.index * place.element_step;
+  place.first = part;
+  place.stride = parts;
+  place.length = bucket < p.b ? run + (bucket < longer) : 0;
+#endif
+  return place;
+}

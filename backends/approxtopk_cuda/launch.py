@@ -1,0 +1,309 @@
+"""Launch policy: from a problem and a device to the launches that solve it. Pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .tiling import Tiling, tile_block, tile_grid
+from .variants import (
+    Kernel,
+    Walk,
+    common_defines,
+    entry_bytes,
+    key_bytes,
+    queue_for,
+    registers,
+)
+
+__all__ = ["Device", "Kernel", "Launch", "Problem", "Schedule", "schedule"]
+
+MAX_KB = 16
+MAX_GRID = 2**31 - 1
+#: Winners that a block sorts in shared memory; more of them take launches of their own.
+MAX_SORT = 4096
+#: Entries of a run that `sort_runs` sorts.
+SORT_RUN = 2048
+#: Static shared memory of a team: warps, blocks up to 256 threads, larger ones; see select.cuh.
+_SPACE = {32: 2304, 64: 2816, 128: 3840, 256: 5888, 512: 9984, 1024: 9984}
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the policy must know of a GPU."""
+
+    arch: str = "sm_90"
+    multiprocessors: int = 132
+    shared_per_block: int = 227 * 1024  #: with opt-in
+    clusters: bool = True  #: compute capability 9.0 and later
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A selection in the kernels' words. Strides are in elements.
+
+    Row r begins at ``(r // inner) * outer + (r % inner) * inner_stride``.
+    """
+
+    dtype: str
+    rows: int
+    n: int
+    k: int
+    b: int
+    kb: int
+    candidates: int
+    largest: bool = True
+    sorted: bool = False
+    interleaved: bool = True
+    index_bytes: int = 8
+    inner: int = 1
+    inner_stride: int = 0
+    step: int = 1
+    alignment: int = 16  #: bytes, a power of two up to 16, that divide every row's address
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel launch as data."""
+
+    kernel: Kernel
+    grid: int
+    block: int
+    shared: int = 0
+    cluster: int = 1
+    #: Fields of the kernels' Params that a launch sets.
+    fields: tuple[tuple[str, int], ...] = ()
+    swapped: bool = False  #: reads the spare candidates and writes the others
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What solves a problem: launches in order on one stream, and two scratch buffers.
+
+    The buffers hold `entries` and `spare_entries` candidates, each of a key (`key_bytes`) and a
+    position (4 bytes).
+    """
+
+    name: str
+    launches: tuple[Launch, ...]
+    key_bytes: int
+    entries: int = 0
+    spare_entries: int = 0
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of scratch memory."""
+        return (self.entries + self.spare_entries) * (self.key_bytes + 4)
+
+
+def refuses(problem: Problem) -> str | None:
+    """One sentence on why the kernels can't solve a problem, or None."""
+    p = problem
+    if p.kb > MAX_KB:
+        return f"the CUDA kernels keep at most {MAX_KB} elements per bucket, not kb = {p.kb}"
+    if p.n > 2**32 - 2:
+        return f"the CUDA kernels index rows of at most 4294967294 elements, not n = {p.n}"
+    if p.rows > MAX_GRID:
+        return f"the CUDA kernels take at most {MAX_GRID} rows, not {p.rows}"
+    if p.b * p.kb >= 2**32:
+        return f"the CUDA kernels take fewer than 2**32 candidate places, not {p.b * p.kb}"
+    return None
+
+
+def schedule(problem: Problem, device: Device) -> Schedule | str:
+    """The launches that solve a problem, or one sentence on why the kernels don't."""
+    reason = refuses(problem)
+    if reason is not None:
+        return reason
+    p = problem
+    size = key_bytes(p.dtype)
+    listed = p.sorted and p.k > MAX_SORT
+    tiling = tile_grid(p, device, 1 if listed else _most_splits(p, device))
+    if p.k == p.candidates and not p.sorted and tiling.splits == 1:
+        return Schedule("stage 1", (_stage1(p, tiling, output=True),), size)
+    fused = _fused(p, device)
+    if fused is not None:
+        return Schedule("fused", (fused,), size)
+
+    places = p.b * p.kb
+    first = _stage1(p, tiling, output=False)
+    entries = p.rows * tiling.splits * places
+    if not listed:
+        second = _select(p, device, tiling.splits)
+        return Schedule("stage 1, stage 2", (first, second), size, entries)
+    if p.k == p.candidates:
+        return Schedule("stage 1, sort", (first, *_sort(p, places)), size, entries, entries)
+    second = _select(p, device, 1, listed=True)
+    sort = _sort(p, p.k, swapped=True)
+    return Schedule("stage 1, stage 2, sort", (first, second, *sort), size, entries, p.rows * p.k)
+
+
+def _kernel(source: str, entry: str, p: Problem, threads: int, blocks: int, **defines: object) -> Kernel:
+    macros = common_defines(p.dtype, p.largest, p.index_bytes, threads, blocks)
+    macros.update((name, str(int(v) if isinstance(v, bool) else v)) for name, v in defines.items())
+    return Kernel(source, entry, tuple(sorted(macros.items())))
+
+
+def _walk(p: Problem, tiling: Tiling) -> tuple[Walk, int]:
+    """The walk, and the registers of its threads."""
+    queue = queue_for(p.dtype, p.kb, tiling.steps)
+    budget = registers(p.dtype, p.kb, tiling.v, queue)
+    walk = Walk(
+        p.kb, tiling.v, budget.batch, queue, p.interleaved, p.step != 1, tiling.rows_first
+    )
+    return walk, budget.limit
+
+
+def _stage1(p: Problem, tiling: Tiling, output: bool) -> Launch:
+    walk, limit = _walk(p, tiling)
+    blocks = max(1, 65536 // limit // tiling.threads)
+    merge = tiling.parts > 1
+    kernel = _kernel(
+        "stage1",
+        "stage1",
+        p,
+        tiling.threads,
+        blocks,
+        OUTPUT=output,
+        MERGE=merge,
+        **walk.defines(),
+    )
+    tiles = -(-p.b // tiling.tile)
+    work = -(-p.rows // tiling.block_rows) * tiles * tiling.splits
+    shared = tiling.lists * p.kb * entry_bytes(p.dtype) if merge else 0
+    return Launch(
+        kernel, min(work, MAX_GRID), tiling.threads, shared, fields=tiling.fields(p.rows)
+    )
+
+
+# ---- both stages in one launch ------------------------------------------------------------------
+
+
+def _fused(p: Problem, device: Device) -> Launch | None:
+    """One launch, a team to a row; None where that leaves the device idle or does not fit."""
+    if p.sorted and p.k > MAX_SORT:
+        return None
+    for team, cluster in _teams(p, device):
+        tiling = tile_block(p, team, cluster)
+        if tiling is None:
+            continue
+        walk, limit = _walk(p, tiling)
+        if team * limit > 65536:
+            continue
+        merge = tiling.parts > 1
+        more = max(
+            tiling.lists * p.kb if merge else 0, _ceil_power_of_two(p.k) if p.sorted else 0
+        )
+        threads = 128 if team == 32 else team
+        teams = threads // team
+        shared = teams * (p.b * p.kb + more) * entry_bytes(p.dtype)
+        if shared + teams * _SPACE[team] > device.shared_per_block:
+            continue
+        kernel = _kernel(
+            "fused",
+            "fused",
+            p,
+            threads,
+            max(1, 65536 // limit // threads),
+            TEAM=team,
+            CLUSTER=cluster,
+            MERGE=merge,
+            SORTED=p.sorted,
+            LISTED=0,
+            **walk.defines(),
+        )
+        grid = min(-(-p.rows // teams), MAX_GRID // cluster) * cluster
+        return Launch(kernel, grid, threads, shared, cluster, tiling.fields(p.rows))
+    return None
+
+
+def _teams(p: Problem, device: Device) -> list[tuple[int, int]]:
+    """Pairs (threads of a team, blocks of a cluster) to try, the preferred one first."""
+    processors = device.multiprocessors
+    places = p.b * p.kb
+    if p.rows >= 4 * processors:
+        teams = [(32, 1)] if p.n <= 1024 and places <= 512 else []
+        best = 128 if places <= 1024 else 256 if places <= 2048 else 512
+        return teams + [(team, 1) for team in (best, 256, 512, 128) if team <= 2 * p.n]
+    if p.rows > processors:
+        return [(512, 1), (256, 1)]
+    if p.n <= 8192 or 2 * p.rows > processors or not device.clusters:
+        # Without clusters a row's time on one multiprocessor must not exceed two launches'.
+        if p.n > 8192 and 2 * p.rows <= processors:
+            return []
+        return [(1024 if p.n >= 4096 else 256, 1), (512, 1), (256, 1)]
+    cluster = 2
+    while cluster < 8 and 2 * cluster * p.rows <= processors:
+        cluster *= 2
+    if 4 * cluster * p.rows < processors and p.n > 65536:
+        return []
+    return [(1024, cluster), (512, cluster), (256, cluster)]
+
+
+# ---- stage 2 ------------------------------------------------------------------------------------
+
+
+def _most_splits(p: Problem, device: Device) -> int:
+    """Blocks that may share a bucket: stage 2 merges their lists in its shared memory."""
+    space = device.shared_per_block - _SPACE[1024]
+    if p.sorted:
+        space -= _ceil_power_of_two(p.k) * entry_bytes(p.dtype)
+    return max(1, space // (p.b * p.kb * entry_bytes(p.dtype)) - 1)
+
+
+def _select(p: Problem, device: Device, splits: int, listed: bool = False) -> Launch:
+    places = p.b * p.kb
+    lists = places * splits if splits > 1 else 0
+    sort = _ceil_power_of_two(p.k) if p.sorted and not listed else 0
+    entry = entry_bytes(p.dtype)
+    shared = (places + max(lists, sort)) * entry
+    fits = splits > 1 or shared + _SPACE[1024] <= device.shared_per_block
+    kernel = _kernel(
+        "select",
+        "select",
+        p,
+        1024,
+        1,
+        KB=p.kb,
+        STRIDED=p.step != 1,
+        MERGE=splits > 1,
+        SHARED=fits,
+        SORTED=p.sorted and not listed,
+        LISTED=listed,
+    )
+    fields = (("rows", p.rows), ("splits", splits))
+    return Launch(kernel, p.rows, 1024, shared if fits else sort * entry, fields=fields)
+
+
+def _sort(p: Problem, length: int, swapped: bool = False) -> tuple[Launch, ...]:
+    """Launches that sort `length` entries of each row; they read the spare ones if `swapped`."""
+    launches: list[Launch] = []
+    width = SORT_RUN
+    merging = False
+    while True:
+        last = width >= length if not merging else 2 * width >= length
+        kernel = _kernel(
+            "sort",
+            "merge_runs" if merging else "sort_runs",
+            p,
+            256,
+            4,
+            OUTPUT=last,
+            STRIDED=p.step != 1,
+        )
+        chunk = 256 * 8 if merging else SORT_RUN
+        grid = min(p.rows * -(-length // chunk), MAX_GRID)
+        shared = 0 if merging else SORT_RUN * entry_bytes(p.dtype)
+        fields = (("rows", p.rows), ("length", length), ("width", width))
+        launches.append(Launch(kernel, grid, 256, shared, fields=fields, swapped=swapped))
+        if last:
+            return tuple(launches)
+        if merging:
+            width *= 2
+        merging = True
+        swapped = not swapped
+
+
+def _ceil_power_of_two(x: int) -> int:
+    return 1 << (x - 1).bit_length() if x > 1 else 1
+
+

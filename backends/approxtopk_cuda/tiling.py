@@ -1,0 +1,178 @@
+"""How a block's threads share rows, buckets and parts of buckets. Pure arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .variants import element_bytes, entry_bytes, queue_for, registers, widest_load
+
+if TYPE_CHECKING:
+    from .launch import Device, Problem
+
+__all__ = ["Tiling", "tile_block", "tile_grid"]
+
+#: Bytes of neighbouring buckets that a block should read at each step, at least.
+_LEAST_RUN = 64
+#: Shared memory for the lists of a block, at most: two blocks of a multiprocessor fit.
+_MOST_LISTS = 96 * 1024
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """A block's tile: `block_rows` rows, `tile` buckets, `parts` parts of each bucket."""
+
+    threads: int
+    v: int
+    rows_first: bool
+    block_rows: int
+    tile: int
+    parts: int
+    splits: int
+    passes: int
+    steps: int  #: that a thread walks, at most
+
+    @property
+    def lists(self) -> int:
+        """Lists to merge."""
+        return self.block_rows * self.tile * self.parts
+
+    def fields(self, rows: int) -> tuple[tuple[str, int], ...]:
+        """What the kernel is told."""
+        return (
+            ("rows", rows),
+            ("tile", self.tile),
+            ("parts", self.parts),
+            ("splits", self.splits),
+            ("block_rows", self.block_rows),
+            ("passes", self.passes),
+        )
+
+
+def tile_grid(p: Problem, device: Device, most_splits: int) -> Tiling:
+    """Stage 1 alone: enough threads to fill the device, where the problem has them.
+
+    With `most_splits` above 1 blocks may share a bucket, for stage 2 to merge.
+    """
+    longest = -(-p.n // p.b)
+    rows_first = _rows_first(p)
+    v = _width(p, longest, rows_first, most=256)
+    threads = 256
+    space = threads * v  # virtual buckets of a block
+    rows_at_least = min(_floor_power_of_two(p.rows), 32) if rows_first else 1
+
+    wanted = device.multiprocessors * _resident(p, v, longest)
+    shortage = wanted * v / (p.rows * p.b)
+    walkable = max(1, longest // max(4, 2 * p.kb))  # merging must not cost as much as walking
+    parts = 1
+    if shortage > 1:
+        parts = min(_floor_power_of_two(walkable), _ceil_power_of_two(shortage))
+    parts = max(parts, _least_parts(p, v, longest))
+    # What a block can hold: whole buckets of a run of memory, in shared memory when merging.
+    run = 1
+    if p.interleaved and not rows_first:
+        run = min(p.b, max(v, _LEAST_RUN // element_bytes(p.dtype))) if p.b % v == 0 else p.b
+    most = max(_least_parts(p, v, longest), _floor_power_of_two(space // (rows_at_least * run)))
+    lists = _MOST_LISTS // (p.kb * entry_bytes(p.dtype))
+    splits = 1
+    if parts > most:
+        splits = max(1, min(parts // most, most_splits))
+        parts = most
+    if splits > 1:
+        parts = max(parts, 2)
+
+    block_rows, tile = _shape(p, v, threads, parts, rows_at_least)
+    if parts > 1:
+        while block_rows * tile * parts > lists and block_rows > rows_at_least:
+            block_rows //= 2
+        if block_rows * tile * parts > lists and tile > v and (p.b % v == 0 or not p.interleaved):
+            tile = max(v, lists // (block_rows * parts) // v * v)
+    steps = -(-longest // (parts * splits))
+    return Tiling(threads, v, rows_first, block_rows, tile, parts, splits, 1, steps)
+
+
+def tile_block(p: Problem, team: int, cluster: int) -> Tiling | None:
+    """Stage 1 of the fused kernel: a cluster of blocks, or a warp, takes all buckets of a row."""
+    if _rows_first(p):
+        return None
+    longest = -(-p.n // p.b)
+    share = -(-p.b // cluster)
+    v = _width(p, longest, False, most=team)
+    whole = cluster == 1 and p.b <= team * v  # a pass takes all buckets
+    least = _least_parts(p, v, longest)
+    if p.interleaved:
+        if p.b % v and not whole:
+            return None
+        if cluster > 1 and share < v:
+            return None
+        passes = -(-share // (team * v))
+        tile = p.b if whole else -(-(-(-share // passes)) // v) * v
+        parts = max(least, min(_floor_power_of_two(team * v // tile), _floor_power_of_two(longest)))
+        if p.b % v == 0:
+            parts = max(1, min(parts, longest // 2)) if longest > 1 else 1
+        if tile * parts > team * v:
+            return None
+    else:
+        parts = max(least, min(team * v, _floor_power_of_two(max(1, team * v // share))))
+        parts = max(v, min(parts, _ceil_power_of_two(longest)))
+        tile = min(share, team * v // parts)
+        passes = -(-share // tile)
+    return Tiling(team, v, False, 1, tile, parts, 1, passes, -(-longest // parts))
+
+
+def _rows_first(p: Problem) -> bool:
+    """Whether neighbouring threads should take neighbouring rows: they are closer in memory."""
+    return p.step != 1 and p.inner >= 8 and abs(p.inner_stride) < abs(p.step)
+
+
+def _width(p: Problem, longest: int, rows_first: bool, most: int) -> int:
+    """Elements of a load: neighbouring buckets, or neighbouring elements of a contiguous bucket."""
+    if p.step != 1 or rows_first:
+        return 1
+    v = widest_load(p.dtype, p.kb, p.alignment, longest)
+    if p.interleaved:
+        # A b that v does not divide needs parts, and all buckets in one block.
+        space = most * v * p.kb * entry_bytes(p.dtype)
+        fits = p.b % v == 0 or (p.b <= most and longest >= 2 * v and space <= _MOST_LISTS)
+    else:
+        fits = p.n % p.b == 0 and longest % v == 0
+    if fits:
+        return v
+    while v > 1 and not (p.b % v == 0 if p.interleaved else p.n % p.b == 0 and longest % v == 0):
+        v //= 2
+    return v if v * element_bytes(p.dtype) in (4, 8, 16) else 1
+
+
+def _least_parts(p: Problem, v: int, longest: int) -> int:
+    """Fewest parts of a bucket that loads of v elements need, or that make them coalesce."""
+    if p.interleaved:
+        return 1 if p.b % v == 0 else v
+    if _rows_first(p):
+        return 1
+    return min(32 * v, max(v, _floor_power_of_two(longest)))
+
+
+def _shape(p: Problem, v: int, threads: int, parts: int, rows_at_least: int) -> tuple[int, int]:
+    """Rows and buckets of a block."""
+    space = threads * v
+    if rows_at_least > 1 or _rows_first(p):
+        tile = max(1, min(p.b, threads // (rows_at_least * parts)))
+        return rows_at_least, tile
+    if p.b * parts <= space:
+        return max(1, min(p.rows, space // (p.b * parts))), p.b
+    tile = space // parts
+    return 1, max(1, tile // v * v if p.interleaved else tile)
+
+
+def _resident(p: Problem, v: int, longest: int) -> int:
+    """Threads of a multiprocessor, by their registers."""
+    limit = registers(p.dtype, p.kb, v, queue_for(p.dtype, p.kb, longest)).limit
+    return 65536 // limit
+
+
+def _floor_power_of_two(x: float) -> int:
+    return 1 << (max(1, int(x)).bit_length() - 1)
+
+
+def _ceil_power_of_two(x: float) -> int:
+    return 1 << (max(1, -int(-x // 1)) - 1).bit_length()

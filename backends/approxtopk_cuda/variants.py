@@ -1,0 +1,143 @@
+"""Kernel variants: which queue, how wide a load, how many registers. Pure arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Kernel", "Registers", "Walk", "element_bytes", "entry_bytes", "key_bytes", "registers"]
+
+_BYTES = {
+    "float16": 2,
+    "bfloat16": 2,
+    "float32": 4,
+    "float64": 8,
+    "int8": 1,
+    "int16": 2,
+    "int32": 4,
+    "int64": 8,
+    "uint8": 1,
+}
+_ELEMENT = {
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "float32": "F32",
+    "float64": "F64",
+    "int8": "I8",
+    "int16": "I16",
+    "int32": "I32",
+    "int64": "I64",
+    "uint8": "U8",
+}
+#: Registers that a walk needs beside its queues and loads.
+_OVERHEAD = 30
+#: Registers of queues that still leave room for loads in flight.
+_MOST_QUEUES = 100
+
+
+def element_bytes(dtype: str) -> int:
+    """Size of an element."""
+    return _BYTES[dtype]
+
+
+def key_bytes(dtype: str) -> int:
+    """Size of a candidate's key."""
+    return 8 if _BYTES[dtype] == 8 else 4
+
+
+def entry_bytes(dtype: str) -> int:
+    """Size of a candidate: its key and its position."""
+    return key_bytes(dtype) + 4
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel to compile: a source file, an entry point in it, and its macros."""
+
+    source: str
+    entry: str
+    defines: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """How a thread walks: what stage 1 is compiled for besides the problem's own dtype and order.
+
+    Queues, and when each is preferred:
+      PackedQueue  8- and 16-bit elements, up to 65534 steps: cheapest.
+      ByteQueue    wider ones, kb > 1 and up to 254 steps: fewer operations and registers.
+      PairQueue    the rest.
+    """
+
+    kb: int
+    v: int  #: neighbouring elements that a thread loads at once
+    batch: int  #: loads in flight
+    queue: str
+    interleaved: bool
+    strided: bool
+    rows_first: bool
+
+    def defines(self) -> dict[str, str]:
+        """Macros of ``stage1.cuh``."""
+        return {
+            "KB": str(self.kb),
+            "V": str(self.v),
+            "BATCH": str(self.batch),
+            "QUEUE": f"{self.queue}<{'KB' if self.queue == 'PackedQueue' else 'Key, KB'}>",
+            "INTERLEAVED": str(int(self.interleaved)),
+            "STRIDED": str(int(self.strided)),
+            "ROWS_FIRST": str(int(self.rows_first)),
+        }
+
+
+def common_defines(dtype: str, largest: bool, index_bytes: int, threads: int, blocks: int) -> dict[str, str]:
+    """Macros that every kernel needs."""
+    return {
+        "ELEMENT": _ELEMENT[dtype],
+        "LARGEST": str(int(largest)),
+        "INDEX_BYTES": str(index_bytes),
+        "THREADS": str(threads),
+        "MIN_BLOCKS": str(blocks),
+    }
+
+
+def queue_for(dtype: str, kb: int, steps: int) -> str:
+    """The cheapest queue for a walk of this many steps."""
+    if _BYTES[dtype] <= 2 and steps < 65535:
+        return "PackedQueue"
+    return "ByteQueue" if kb > 1 and steps < 255 else "PairQueue"
+
+
+def queue_registers(dtype: str, kb: int, queue: str) -> int:
+    """Registers of one queue."""
+    key = key_bytes(dtype) // 4 * kb
+    return {"PackedQueue": kb, "ByteQueue": key + (kb + 3) // 4, "PairQueue": key + kb}[queue]
+
+
+def widest_load(dtype: str, kb: int, alignment: int, steps: int) -> int:
+    """Most neighbouring elements a thread can take: by alignment, and by registers for queues."""
+    size = _BYTES[dtype]
+    v = max(1, alignment // size)
+    each = queue_registers(dtype, kb, queue_for(dtype, kb, steps))
+    while v > 1 and (v * each > _MOST_QUEUES or v * size not in (4, 8, 16)):
+        v //= 2
+    return v if v * size in (4, 8, 16) else 1
+
+
+@dataclass(frozen=True)
+class Registers:
+    """What a walk's registers allow."""
+
+    batch: int
+    limit: int  #: registers of a thread: 64, 128 or 256
+
+
+def registers(dtype: str, kb: int, v: int, queue: str) -> Registers:
+    """Loads in flight that fit, in the smallest register budget that holds the queues."""
+    words = max(1, v * _BYTES[dtype] // 4)
+    merged = kb * (key_bytes(dtype) // 4 + 1)  # while two lists are merged, from shared memory
+    held = max(v * queue_registers(dtype, kb, queue), merged if kb > 4 else 0)
+    needed = _OVERHEAD + held + kb // 2 + (6 if v >= 16 else 0)
+    least = 2 if kb >= 8 else 4
+    limit = next((r for r in (64, 128) if needed + least * words <= r), 256)
+    batch = 8 if kb < 8 and needed + 8 * words <= limit else least
+    return Registers(batch, limit)
