@@ -65,9 +65,13 @@ def select(rows: Tensor, request: Request, length: int) -> Tensor:
     ranks = [order_keys(group, request.largest) for group in best]
     if packed:
         # Among equal ones the earlier group comes first, as far as groups lie one after another.
-        ties = [_chunk_starts(part, length, b, first) for part, first in zip(parts, firsts)]
-        ranks = [pack(rank, tie) for rank, tie in zip(ranks, ties)]
-    counted = [r.topk(request.kb).values if capped and request.kb < r.shape[-1] else r for r in ranks]
+        ties = [
+            _chunk_starts(part, length, b, first) for part, first in zip(parts, firsts, strict=True)
+        ]
+        ranks = [pack(rank, tie) for rank, tie in zip(ranks, ties, strict=True)]
+    counted = [
+        r.topk(request.kb).values if capped and request.kb < r.shape[-1] else r for r in ranks
+    ]
     tau = _flat(counted).topk(k, sorted=False).values.amin(-1, keepdim=True)
     everything = _flat(ranks)
     wanted = int((everything >= tau).sum(-1).max())
@@ -111,7 +115,7 @@ def _best(part: Region, rows: Tensor, length: int, largest: bool) -> Tensor:
     full, rest = divmod(part.length, length)
     best = []
     if full:
-        whole = view.narrow(steps, 0, full * length).unflatten(steps, (full, length))
+        whole = torch.unflatten(view.narrow(steps, 0, full * length), steps, (full, length))
         best.append(reduce(whole, steps))
     if rest:
         best.append(reduce(view.narrow(steps, full * length, rest), steps, keepdim=True))
