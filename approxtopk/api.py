@@ -113,9 +113,14 @@ def topk(
     if dim is not None:
         axis = _same_axis(axis, dim)
     array_type = type(arr)
-    describe = _describers.get(array_type) or _describer(array_type, backend)
+    _meet(array_type, backend)
+    served = _describers[array_type]
+    info = served.describe(arr)
+    if info is None:
+        how = (axis, largest, sorted, interleaved, index_dtype, backend, out)
+        return TopK(*served.trace(arr, k, b, kb, recall, *how))
     call = resolve(
-        *(array_type, describe(arr), k, b, kb, recall, axis, largest, sorted, interleaved),
+        *(array_type, info, k, b, kb, recall, axis, largest, sorted, interleaved),
         *(index_dtype, backend if backend is not None else dispatch.chosen.get()),
     )
     if out is not None:
@@ -184,16 +189,22 @@ def _resolve(
     return Resolved(loaded, request, plan, name, passed_over)
 
 
+def _meet(array_type: type, backend: str | None) -> None:
+    """Find the backend that describes arrays of a type, the first time that it is met."""
+    if array_type not in _describers:
+        _describers[array_type] = dispatch.describer(array_type, backend)
+
+
+# Compilers that trace Python code call a function with this mark at once, instead of following it
+# into plug-ins and locks.
+vars(_meet)["_dynamo_marked_constant"] = True
+
+
 _cache: Any = lru_cache(maxsize=4096, typed=True)(_resolve)
 _resolve_cached: Callable[..., Resolved] = _cache
-_describers: dict[type, Any] = {}
+_describers: dict[type, Backend] = {}
 dispatch.forget_on_change(_cache.cache_clear)
 dispatch.forget_on_change(_describers.clear)
-
-
-def _describer(array_type: type, backend: str | None) -> Any:
-    describe = _describers[array_type] = dispatch.describer(array_type, backend).describe
-    return describe
 
 
 def _same_axis(axis: Any, dim: Any) -> Any:
@@ -213,6 +224,7 @@ def _check_out(arr: Any, call: Resolved, out: Any) -> None:
             kinds = f"a {type(arr).__name__} like arr, got a {type(array).__name__}"
             raise TypeError(f"{name} must be {kinds}")
         info = backend.describe(array)
+        assert info is not None  # arr is no traced array, or topk would have asked for a trace
         for what, expected, got in (
             ("shape", request.out_shape, tuple(info.shape)),
             ("dtype", dtype, info.dtype),
@@ -304,9 +316,12 @@ def explain(
     """
     if dim is not None:
         axis = _same_axis(axis, dim)
-    describe = _describers.get(type(arr)) or _describer(type(arr), backend)
+    _meet(type(arr), backend)
+    info = _describers[type(arr)].describe(arr)
+    if info is None:
+        raise TypeError("arr must have a known shape to be explained; a compiler is tracing it")
     call = resolve(
-        *(type(arr), describe(arr), k, b, kb, recall, axis, largest, sorted, interleaved),
+        *(type(arr), info, k, b, kb, recall, axis, largest, sorted, interleaved),
         *(index_dtype, backend if backend is not None else dispatch.chosen.get()),
     )
     return Explanation(

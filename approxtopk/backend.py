@@ -99,8 +99,12 @@ class Backend:
     ``__array__`` in the computer's main memory.
     """
 
-    def describe(self, arr: Any) -> ArrayInfo:
-        """Shape, dtype name and device of an array. Called on every call: keep it quick."""
+    def describe(self, arr: Any) -> ArrayInfo | None:
+        """Shape, dtype name and device of an array. Called on every call: keep it quick.
+
+        None for an array whose shape is not known yet, because a compiler traces the call: then
+        `trace` gets the call.
+        """
         return ArrayInfo(tuple(arr.shape), str(arr.dtype), "cpu")
 
     def refuses(self, request: Request) -> str | None:
@@ -114,6 +118,27 @@ class Backend:
 
         Returns values and indices of ``request.out_shape``, written into `out` where given (the
         core has checked its shapes, dtypes and device, and that it overlaps nothing).
+        """
+        raise NotImplementedError
+
+    def trace(
+        self,
+        arr: Any,
+        k: Any,
+        b: Any,
+        kb: Any,
+        recall: Any,
+        axis: Any,
+        largest: Any,
+        sorted: Any,
+        interleaved: Any,
+        index_dtype: Any,
+        backend: str | None,
+        out: tuple[Any, Any] | None,
+    ) -> tuple[Any, Any]:
+        """Record a call to be planned when it runs. Only for arrays that `describe` can't.
+
+        The arguments are those of `approxtopk.topk`, unchecked.
         """
         raise NotImplementedError
 
