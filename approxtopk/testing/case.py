@@ -77,15 +77,15 @@ def run(select: Select, case: Case) -> Selected:
         ("values", values, case.array.dtype),
         ("indices", indices, np.dtype(np.int64)),
     ):
-        require(array.shape == tuple(shape), f"{name} has shape {array.shape}, not {tuple(shape)}")
-        require(array.dtype.name == dtype.name, f"{name} has dtype {array.dtype}, not {dtype}")
+        require(array.shape == tuple(shape), name + " has shape {}, not {}", array.shape, shape)
+        require(array.dtype.name == dtype.name, name + " has dtype {}, not {}", array.dtype, dtype)
     return Selected(as_rows(values, case.axis), as_rows(indices, case.axis))
 
 
-def require(condition: Any, message: str) -> None:
-    """`assert` that survives ``python -O``."""
+def require(condition: Any, message: str, *details: Any) -> None:
+    """`assert` that survives ``python -O``; `details` fill the message's braces if it's needed."""
     if not condition:
-        raise AssertionError(message)
+        raise AssertionError(message.format(*details))
 
 
 def as_rows(array: Array, axis: int) -> Array:

@@ -34,9 +34,9 @@ def law_a(select: Select, case: Case) -> None:
 def law_b(select: Select, case: Case) -> None:
     """Indices are in range and unique per row."""
     indices = run(select, case).indices
-    require(((indices >= 0) & (indices < case.n)).all(), f"an index is out of range: {indices}")
+    require(((indices >= 0) & (indices < case.n)).all(), "an index is out of range: {}", indices)
     ascending = np.sort(indices, axis=1)
-    require((ascending[:, 1:] != ascending[:, :-1]).all(), f"an index occurs twice: {indices}")
+    require((ascending[:, 1:] != ascending[:, :-1]).all(), "an index occurs twice: {}", indices)
 
 
 def law_c(select: Select, case: Case) -> None:
@@ -49,7 +49,7 @@ def law_c(select: Select, case: Case) -> None:
         found = got.indices[row].tolist()
         if not case.sorted:
             expected, found = sorted(expected), sorted(found)
-        require(found == expected, f"row {row}: indices {found}, brute force has {expected}")
+        require(found == expected, "row {}: {}, brute force has {}", row, found, expected)
 
 
 def law_d(select: Select, case: Case) -> None:
@@ -58,7 +58,7 @@ def law_d(select: Select, case: Case) -> None:
     buckets = np.sort(bucket_of(case)[indices], axis=1)
     # Of an ascending row, an element equal to the one kb places earlier is one too many.
     many = (buckets[:, case.kb :] == buckets[:, : max(case.k - case.kb, 0)]).any()
-    require(not many, f"more than kb={case.kb} of one bucket; buckets are {buckets}")
+    require(not many, "more than kb={} of one bucket: {}", case.kb, buckets)
 
 
 def law_e(select: Select, case: Case) -> None:
@@ -66,7 +66,7 @@ def law_e(select: Select, case: Case) -> None:
     indices = run(select, case).indices
     for row in sampled_rows(case) if case.k else ():
         best = oracle.exact(case.numbers(row), 1, case.largest)[0]
-        require(best in indices[row], f"row {row}: the best, at {best}, is not in {indices[row]}")
+        require(best in indices[row], "row {}: {}, the best, is not in {}", row, best, indices[row])
 
 
 def law_f(select: Select, case: Case) -> None:
@@ -75,7 +75,7 @@ def law_f(select: Select, case: Case) -> None:
     for row in sampled_rows(case):
         expected = sorted(oracle.exact(case.numbers(row), case.k, case.largest))
         found = sorted(got.indices[row].tolist())
-        require(found == expected, f"row {row}: indices {found}, the exact top-k is {expected}")
+        require(found == expected, "row {}: {}, the exact top-k is {}", row, found, expected)
     asked = run(lambda *a, **kw: select(*a, **(kw | {"b": None, "kb": None, "recall": 1.0})), case)
     same_selection("recall=1.0 against an exact plan", case, asked, got)
 
@@ -97,7 +97,7 @@ def law_h(select: Select, case: Case) -> None:
         buckets = oracle.buckets(case.n, case.b, case.interleaved)
         expected = sum(min(case.kb, len(true.intersection(bucket))) for bucket in buckets)
         hits = len(true.intersection(indices[row].tolist()))
-        require(hits == expected, f"row {row}: {hits} of the true top-k, not {expected}")
+        require(hits == expected, "row {}: {} hits, not {}", row, hits, expected)
 
 
 def law_h_mean(select: Select, case: Case) -> None:
@@ -114,7 +114,7 @@ def law_h_mean(select: Select, case: Case) -> None:
     error = float(hits.std()) / case.k / math.sqrt(len(hits))
     expected = approxtopk.expected_recall(case.n, case.k, case.b, case.kb)
     fits = abs(mean - expected) <= max(5.0 * error, 1e-12)
-    require(fits, f"mean recall {mean:.6f} ± {error:.6f}, expected {expected:.6f}")
+    require(fits, "mean recall {:.6f} ± {:.6f}, expected {:.6f}", mean, error, expected)
 
 
 def law_i(select: Select, case: Case) -> None:
@@ -130,16 +130,16 @@ def law_i(select: Select, case: Case) -> None:
 
 def law_j(select: Select, case: Case) -> None:
     """Sorted output is best first, and elementwise no better than the exact sorted output."""
-    got = run(select, case.but(sorted=True))
+    indices = run(select, case.but(sorted=True)).indices
     for row in sampled_rows(case):
         numbers = case.numbers(row)
-        found = [(numbers[i], i) for i in got.indices[row].tolist()]
-        require(oracle.best_first(found, case.largest) == found, f"row {row} isn't sorted: {found}")
-        for (value, i), best in zip(
-            found, oracle.exact(numbers, case.k, case.largest), strict=True
-        ):
-            better = i != best and oracle.before((value, i), (numbers[best], best), case.largest)
-            require(not better, f"row {row}: {value} at {i} beats the exact {numbers[best]}")
+        found = [(numbers[i], i) for i in indices[row].tolist()]
+        in_order = oracle.best_first(found, case.largest) == found
+        require(in_order, "row {} isn't sorted: {}", row, found)
+        true = [(numbers[i], i) for i in oracle.exact(numbers, case.k, case.largest)]
+        for got, best in zip(found, true, strict=True):
+            better = got != best and oracle.before(got, best, case.largest)
+            require(not better, "row {}: {} beats the exact {}", row, got, best)
 
 
 def law_k(select: Select, case: Case) -> None:
@@ -158,7 +158,7 @@ def law_k(select: Select, case: Case) -> None:
     for row, (one, other) in enumerate(results):
         ranks = oracle.ranks([*one, *other])
         equal = ranks[: case.k] == ranks[case.k :]
-        require(equal, f"row {row}: values {one}, but {other} with its buckets permuted")
+        require(equal, "row {}: {}, but {} with its buckets permuted", row, one, other)
 
 
 def law_l(select: Select, case: Case) -> None:
@@ -179,7 +179,7 @@ def law_n(select: Select, case: Case) -> None:
     for row, array in enumerate(case.rows):
         alone = run(select, case.but(array=array, axis=0))
         together = Selected(batch.values[row : row + 1], batch.indices[row : row + 1])
-        same_selection(f"row {row} alone against the batch", case, alone, together)
+        same_selection("a row alone against the batch", case, alone, together)
 
 
 def law_o(select: Select, case: Case) -> None:
@@ -205,10 +205,8 @@ def law_q(select: Select, case: Case) -> None:
     reference = case.but(array=case.rows, axis=1, sorted=True)
     got = run(select, case.but(sorted=True))
     expected = run(lambda *a, **kw: approxtopk.topk(*a, backend="numpy", **kw), reference)
-    require(
-        (got.indices == expected.indices).all(),
-        f"indices {got.indices}, the reference has {expected.indices}",
-    )
+    same = (got.indices == expected.indices).all()
+    require(same, "indices {}, the reference has {}", got.indices, expected.indices)
     same_bits("values against the reference's", got.values, expected.values)
 
 
@@ -269,7 +267,7 @@ def selected_numbers(select: Select, case: Case) -> list[list[Number]]:
 def same_bits(what: str, got: Array, expected: Array) -> None:
     """Equal shapes and bits."""
     equal = got.shape == expected.shape and (bits_of(got) == bits_of(expected)).all()
-    require(equal, f"{what}: {got} is not {expected} bit for bit")
+    require(equal, what + ": {} is not {} bit for bit", got, expected)
 
 
 def same_selection(what: str, case: Case, got: Selected, expected: Selected) -> None:
@@ -277,7 +275,7 @@ def same_selection(what: str, case: Case, got: Selected, expected: Selected) -> 
     one, other = got.indices, expected.indices
     if not case.sorted:
         one, other = np.sort(one, axis=1), np.sort(other, axis=1)
-    require((one == other).all(), f"{what}: indices {one} against {other}")
+    require((one == other).all(), what + ": indices {} and {}", one, other)
 
 
 def _never_lower(select: Select, case: Case, more: Case) -> None:
@@ -287,6 +285,5 @@ def _never_lower(select: Select, case: Case, more: Case) -> None:
         true = set(oracle.exact(case.numbers(row), case.k, case.largest))
         one = len(true.intersection(fewer[row].tolist()))
         other = len(true.intersection(enough[row].tolist()))
-        require(
-            other >= one, f"row {row}: {other} hits with b={more.b}, kb={more.kb}; {one} before"
-        )
+        lower = "row {}: {} hits, but {} with b={} and kb={}"
+        require(other >= one, lower, row, one, other, more.b, more.kb)

@@ -234,10 +234,14 @@ class RowStrideIgnored(Selection):
 
 
 class StridesIgnored(Selection):
-    """Memory is read in its own order, as if the array were contiguous."""
+    """Memory is read from its first byte on, as if the array were contiguous."""
 
     def read(self, array: Array, axis: int) -> Array:
-        return as_rows(array.ravel(order="K").reshape(array.shape), axis)
+        ahead = array[tuple(slice(None, None, -1 if step < 0 else 1) for step in array.strides)]
+        steps = zip(ahead.shape, ahead.strides, strict=True)
+        size = 1 + sum((length - 1) * step for length, step in steps) // array.itemsize
+        memory = np.lib.stride_tricks.as_strided(ahead, (size,), (array.itemsize,))
+        return as_rows(np.resize(memory, array.shape), axis)
 
 
 class Racing(Selection):
@@ -276,20 +280,20 @@ class LongQueueUnsorted(Selection):
 MUTANTS: dict[type[Selection], str] = {
     LowestAsInitialValue: "bcdfghijkq",
     NanIgnored: "cefghijq",
-    NanKeptThenDisplaced: "cefghikq",
+    NanKeptThenDisplaced: "ceghikq",
     DroppedTail: "bcdefhjkq",
     OneTooManyPerBucket: "cdhq",
     SwappedInterleave: "cdhkq",
     OffByOneIndex: "abcdefhjq",
-    HalfPrecisionCompare: "cefghijkq",
+    HalfPrecisionCompare: "cefghijkmq",
     LargestIgnored: "cefhijq",
     MinusZeroNormalised: "aq",
     DuplicateIndex: "abcdfhjq",
-    FlushToZero: "cefghkq",
+    FlushToZero: "cefghikq",
     LastIndexOnTies: "cefhq",
     RowStrideIgnored: "cefhjknq",
-    StridesIgnored: "acefghijknoq",
+    StridesIgnored: "acefghijklmnoq",
     Racing: "nop",
     WideBucketsLost: "bcdefhjklq",
-    LongQueueUnsorted: "cefhkmq",
+    LongQueueUnsorted: "cfhkq",
 }

@@ -1,0 +1,42 @@
+"""The table of edge cases, in every dtype and on every backend; and the smaller workloads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import approxtopk
+from approxtopk.testing import (
+    EDGE_CASES,
+    LAWS,
+    WORKLOADS,
+    Case,
+    EdgeCase,
+    Subject,
+    Workload,
+    available_dtypes,
+    check_edge_case,
+    dtype_of,
+)
+from approxtopk.testing.layouts import LAYOUTS
+
+
+@pytest.mark.parametrize("dtype", available_dtypes())
+@pytest.mark.parametrize("edge", EDGE_CASES, ids=str)
+def test_edge_case(backend: Subject, edge: EdgeCase, dtype: str) -> None:
+    if not edge.suits(dtype):
+        pytest.skip(f"{dtype} has no such values")
+    if edge.name in LAYOUTS and edge.name not in backend.layouts:
+        pytest.skip(f"arrays of {backend.name} are never laid out like that")
+    check_edge_case(edge, backend, dtype)
+
+
+@pytest.mark.parametrize("workload", [w for w in WORKLOADS if w.rows * w.n <= 1 << 21], ids=str)
+def test_workload(backend: Subject, workload: Workload) -> None:
+    """What is measured is right; the larger ones have their place where they are measured."""
+    generator = np.random.default_rng(1)
+    array = generator.standard_normal((workload.rows, workload.n), np.float32)
+    plan = approxtopk.plan(workload.n, workload.k, recall=0.99)
+    case = Case(array.astype(dtype_of(workload.dtype)), workload.k, plan.b, plan.kb)
+    for letter in "abcdq":
+        LAWS[letter](backend, case)
