@@ -1,0 +1,218 @@
+"""Stage 2: the exact top k of a row's candidates, by bisection on the bits of their keys.
+
+One program owns a row.  The k-th greatest key is built from its top bit down, a bit for each count
+of the candidates that reach it, and the search ends as soon as exactly k do; only where the k-th
+key is tied are the indices searched in the same way.  Winners keep the order of the candidates.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from .buckets import candidate_arrays, input_queues, row_offset, write
+from .keys import NONE, as_bits, key_bits, key_type, order_key
+
+
+@triton.jit
+def count_reaching(keys, threshold):
+    """How many of the keys are at least the threshold."""
+    hits = (keys[0] >= threshold).to(tl.int32)
+    for j in tl.static_range(1, len(keys)):
+        hits += (keys[j] >= threshold).to(tl.int32)
+    return tl.sum(hits)
+
+
+@triton.jit
+def search(keys, k, BITS: tl.constexpr):
+    """The greatest threshold that k of the keys reach, or one that exactly k do; and how many."""
+    KEY: tl.constexpr = keys[0].dtype
+    threshold = tl.full((), 0, KEY)
+    reached = k * 0
+    bit = tl.full((), 1 << (BITS - 1), KEY)
+    while (bit != 0) & (reached != k):
+        count = count_reaching(keys, threshold | bit)
+        threshold = tl.where(count >= k, threshold | bit, threshold)
+        reached = tl.where(count >= k, count, reached)
+        bit = bit >> 1
+    return threshold, reached
+
+
+@triton.jit
+def search_ties(keys, indices, threshold, k):
+    """The greatest index among those tied at the threshold that still belongs to the top k."""
+    above = k * 0
+    backwards = ()
+    for j in tl.static_range(len(keys)):
+        above += tl.sum((keys[j] > threshold).to(tl.int32))
+        backwards = backwards + (tl.where(keys[j] == threshold, NONE - indices[j], 0),)
+    least, _ = search(backwards, k - above, 31)
+    return NONE - least
+
+
+@triton.jit(do_not_specialize=["rows", "k"])
+def row_kernel(
+    x, values, indices, source,
+    rows, n, b, k, inner,
+    x_outer, x_inner, x_element, x_step, out_outer, out_inner, out_element,
+    B: tl.constexpr, S: tl.constexpr, U: tl.constexpr, KB: tl.constexpr, STAGED: tl.constexpr,
+    INTERLEAVED: tl.constexpr, LARGEST: tl.constexpr, PACKED: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """The top k of a row in one program: both stages, or stage 2 of `STAGED` candidates.
+
+    Candidates stay in registers: `B` lanes (at least b, a power of two) with `KB` each.  `STAGED`
+    reads `b` candidates a row from `source` as `bucket_kernel` left them, else reads `x`.
+    Programs: rows.  Preferred where rows suffice to fill the device, and for stage 2.
+    """
+    row = tl.program_id(0)
+    base = row_offset(row // inner, row % inner, x_outer, x_inner)
+    lane = tl.arange(0, B)
+    there = lane < b
+    if STAGED:
+        all_keys, all_indices = candidate_arrays(source, rows.to(tl.int64) * b, x.dtype.element_ty)
+        at = row.to(tl.int64) * b + lane
+        keys = (tl.load(all_keys + at, mask=there, other=0),)
+    else:
+        keys, found = input_queues(
+            x, base, lane, there, 0, tl.cdiv(n, b), n, b, x_element, x_step,
+            B, KB, S, U, INTERLEAVED, LARGEST, PACKED, WIDE,
+        )  # fmt: skip
+
+    threshold, reached = search(keys, k, key_bits(x.dtype.element_ty))
+    if STAGED:  # not before: they would hold registers
+        found = (tl.load(all_indices + at, mask=there, other=NONE),)
+    last = k * 0 + NONE
+    if reached != k:
+        last = search_ties(keys, found, threshold, k)
+    wins = tl.zeros((B,), tl.int32)
+    for j in tl.static_range(KB):
+        win = (keys[j] > threshold) | ((keys[j] == threshold) & (found[j] <= last))
+        wins += win.to(tl.int32)
+    position = tl.cumsum(wins, 0) - wins
+    out_base = row_offset(row // inner, row % inner, out_outer, out_inner)
+    for j in tl.static_range(KB):
+        win = (keys[j] > threshold) | ((keys[j] == threshold) & (found[j] <= last))
+        at = out_base + position.to(tl.int64) * out_element
+        write(x, base, keys[j], found[j], values, indices, at, win, x_element, LARGEST, WIDE)
+        position += win.to(tl.int32)
+
+
+@triton.jit
+def load_chunk(
+    x, keys, indices, base, start, count, x_element,
+    CHUNK: tl.constexpr, STAGED: tl.constexpr, LARGEST: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """CHUNK candidates of a row, as (keys, indices)."""
+    at = start + tl.arange(0, CHUNK)
+    there = at < count
+    if STAGED:
+        key = tl.load(keys + at, mask=there, other=0)
+        index = tl.load(indices + at, mask=there, other=NONE)
+    else:
+        offset = (at.to(tl.int64) if WIDE else at) * x_element
+        bits = tl.load(as_bits(x) + base + offset, mask=there, other=0)
+        key = tl.where(there, order_key(bits, x.dtype.element_ty, LARGEST), 0)
+        index = tl.where(there, at, NONE)
+    return key, index
+
+
+@triton.jit(do_not_specialize=["rows", "k"])
+def long_row_kernel(
+    x, values, indices, source,
+    rows, b, k, inner, x_outer, x_inner, x_element, out_outer, out_inner, out_element,
+    CHUNK: tl.constexpr, STAGED: tl.constexpr, LARGEST: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """Stage 2 of more candidates than registers hold: `b` a row, read again for each bit.
+
+    As `row_kernel`; without `STAGED` the candidates are the row itself.
+    """
+    TYPE: tl.constexpr = x.dtype.element_ty
+    row = tl.program_id(0)
+    base = row_offset(row // inner, row % inner, x_outer, x_inner)
+    keys, places = candidate_arrays(source, rows.to(tl.int64) * b, TYPE)
+    keys += row.to(tl.int64) * b
+    places += row.to(tl.int64) * b
+
+    threshold = tl.full((), 0, key_type(TYPE))
+    reached = k * 0
+    bit = tl.full((), 1 << (key_bits(TYPE) - 1), key_type(TYPE))
+    while (bit != 0) & (reached != k):
+        count = k * 0
+        for start in range(0, b, CHUNK):
+            key, _ = load_chunk(
+                x, keys, places, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+            )
+            count += count_reaching((key,), threshold | bit)
+        threshold = tl.where(count >= k, threshold | bit, threshold)
+        reached = tl.where(count >= k, count, reached)
+        bit = bit >> 1
+
+    # The last tied index that belongs: all of them where exactly k keys reach the threshold.
+    last = k * 0 + NONE
+    if reached != k:
+        above = k * 0
+        for start in range(0, b, CHUNK):
+            key, _ = load_chunk(
+                x, keys, places, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+            )
+            above += tl.sum((key > threshold).to(tl.int32))
+        least = k * 0
+        step = k * 0 + (1 << 30)
+        while step != 0:
+            count = k * 0
+            for start in range(0, b, CHUNK):
+                key, index = load_chunk(
+                    x, keys, places, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+                )
+                tied = tl.where(key == threshold, NONE - index, 0)
+                count += count_reaching((tied,), least | step)
+            least = tl.where(count >= k - above, least | step, least)
+            step = step >> 1
+        last = NONE - least
+
+    out_base = row_offset(row // inner, row % inner, out_outer, out_inner)
+    before = k * 0
+    for start in range(0, b, CHUNK):
+        key, index = load_chunk(
+            x, keys, places, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+        )
+        win = (key > threshold) | ((key == threshold) & (index <= last))
+        position = before + tl.cumsum(win.to(tl.int32), 0) - 1
+        at = out_base + position.to(tl.int64) * out_element
+        write(x, base, key, index, values, indices, at, win, x_element, LARGEST, WIDE)
+        before += tl.sum(win.to(tl.int32))
+
+
+@triton.jit(do_not_specialize=["k"])
+def order_kernel(
+    values, indices, sorted_values, sorted_indices,
+    k, inner, out_outer, out_inner, out_element,
+    M: tl.constexpr, CHUNK: tl.constexpr, LARGEST: tl.constexpr,
+):  # fmt: skip
+    """Winners in their order, best first, ties by index: each counts those before it.
+
+    Reads the winners of `row_kernel` at the same strides; `M` of one row a program.
+    """
+    TYPE: tl.constexpr = values.dtype.element_ty
+    blocks = tl.cdiv(k, M)
+    row = tl.program_id(0) // blocks
+    base = row_offset(row // inner, row % inner, out_outer, out_inner)
+    mine = tl.program_id(0) % blocks * M + tl.arange(0, M)
+    at = base + mine.to(tl.int64) * out_element
+    bits = tl.load(as_bits(values) + at, mask=mine < k, other=0)
+    index = tl.load(indices + at, mask=mine < k, other=0)
+    key = order_key(bits, TYPE, LARGEST)
+    rank = tl.zeros((M,), tl.int32)
+    for start in range(0, k, CHUNK):
+        other = start + tl.arange(0, CHUNK)
+        there = (other < k)[None, :]
+        other_at = base + other.to(tl.int64) * out_element
+        other_bits = tl.load(as_bits(values) + other_at, mask=other < k, other=0)
+        other_index = tl.load(indices + other_at, mask=other < k, other=0)[None, :]
+        other_key = order_key(other_bits, TYPE, LARGEST)[None, :]
+        tied = (other_key == key[:, None]) & (other_index < index[:, None])
+        better = there & ((other_key > key[:, None]) | tied)
+        rank += tl.sum(better.to(tl.int32), axis=1)
+    to = base + rank.to(tl.int64) * out_element
+    tl.store(as_bits(sorted_values) + to, bits, mask=mine < k)
+    tl.store(sorted_indices + to, index, mask=mine < k)
