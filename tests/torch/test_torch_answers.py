@@ -1,0 +1,133 @@
+"""Torch tensors get the reference's answers, whatever their dtype, layout and device."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from answers import DTYPES, KINDS, bits, check, tensor
+
+import approxtopk
+from approxtopk_torch import groups, native
+
+PLANS = (
+    {"b": 1, "kb": 9},
+    {"b": 37, "kb": 1},  # 2049 % 37 == 14
+    {"b": 128, "kb": 3},
+    {"b": 700, "kb": 2},  # buckets of 2 and 3
+    {"b": 2049},
+    {"recall": 0.9},
+    {"recall": 1.0},
+)
+
+
+@pytest.mark.parametrize("interleaved", [True, False], ids=["interleaved", "contiguous"])
+@pytest.mark.parametrize("largest", [True, False], ids=["largest", "smallest"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_same_set_as_the_reference(dtype, kind, largest, interleaved, device) -> None:
+    arr = tensor(kind, dtype, 3, 2049).to(device)
+    for plan in PLANS:
+        check(arr, 9, **plan, largest=largest, interleaved=interleaved)
+        check(arr, 9, **plan, largest=largest, interleaved=interleaved, sorted=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("largest", [True, False], ids=["largest", "smallest"])
+@pytest.mark.parametrize("interleaved", [True, False], ids=["interleaved", "contiguous"])
+def test_both_native_ways_agree(dtype, largest, interleaved) -> None:
+    for kind in KINDS:
+        rows = tensor(kind, dtype, 2, 1000)
+        for k, b, kb in ((1, 1, 1), (5, 10, 1), (5, 7, 2), (40, 30, 3), (30, 3, 20), (9, 999, 1)):
+            request = approxtopk.Request(
+                *((2, 1000), str(dtype).removeprefix("torch."), "cpu", 1, k, b, kb, largest),
+                interleaved=interleaved,
+            )
+            expected = native.select_by_buckets(rows, request).sort(-1).values
+            for length in (1, 2, 7, 20):
+                counted = b * min(kb, 1000 // b // length) if b * length <= 1000 else 0
+                if counted >= k:
+                    found = groups.select(rows, request, length).sort(-1).values
+                    assert torch.equal(found, expected), (kind, request, length)
+
+
+def test_the_quick_way_is_taken_where_it_pays() -> None:
+    few = approxtopk.explain(torch.zeros(1 << 17), 64, recall=0.99)
+    many = approxtopk.explain(torch.zeros(1 << 17), 1 << 14, b=1 << 13, kb=2)
+    assert "groups" in few.kernel
+    assert "every bucket" in many.kernel
+    assert few.workspace_bytes < many.workspace_bytes
+    assert few.backend == many.backend == "torch"
+
+
+@pytest.mark.parametrize("rows", [(7,), (2, 3, 5)], ids=str)
+def test_blocks_of_rows(monkeypatch, rows) -> None:
+    monkeypatch.setattr(native, "BLOCK", 1000)
+    arr = tensor("ties", torch.float32, *rows, 300)
+    check(arr, 5, b=20)
+    check(arr, 5, b=20, axis=0) if len(rows) == 1 and rows[0] >= 20 else None
+    check(arr.movedim(-1, 0), 5, b=20, axis=0)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 1, 0), (0, 2, 1)], ids=str)
+def test_axes_and_strides(axis, order, device) -> None:
+    arr = tensor("ties", torch.float32, 5, 7, 205).to(device).permute(order)
+    check(arr, 3, b=3, axis=axis)
+    result = check(arr, 2, b=4, kb=1, axis=axis, largest=False, index_dtype=torch.int32)
+    assert result.values.is_contiguous()
+    assert result.indices.is_contiguous()
+
+
+def test_unusual_memory(device) -> None:
+    base = tensor("ties", torch.float32, 6, 2050).to(device)
+    expanded = base[0].expand(4, -1)
+    for arr in (
+        *(base[:, ::2], base[::2, 1:], base[:, 1:2048], expanded, expanded.mT),
+        *(base[:1].T.expand(-1, 3).mT, base[2], base[None, :, None, None, :300]),
+    ):
+        check(arr, 4, b=4)
+    negated = torch.complex(base, base).conj().imag
+    assert negated.is_neg()
+    result = approxtopk.topk(negated, 4, b=4, sorted=True)
+    assert torch.equal(bits(result.values), bits(approxtopk.topk(-base, 4, b=4, sorted=True)[0]))
+
+
+def test_empty_results(device) -> None:
+    for shape, k in (((3, 10), 0), ((0, 10), 4), ((3, 0), 0), ((0,), 0)):
+        values, indices = approxtopk.topk(torch.zeros(shape, device=device), k)
+        assert values.shape == indices.shape == (*shape[:-1], k)
+        assert (values.device.type, indices.dtype) == (device, torch.int64)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_out_of_any_strides_is_written_in_place(dtype, device) -> None:
+    arr = tensor("ties", dtype, 4, 500).to(device)
+    expected = approxtopk.topk(arr, 6, b=50, sorted=True)
+    for values, indices in (
+        (torch.empty(4, 6, dtype=dtype), torch.empty(4, 6, dtype=torch.int64)),
+        (torch.empty(6, 4, dtype=dtype).T, torch.empty(4, 12, dtype=torch.int64)[:, ::2]),
+    ):
+        out = (values.to(device), indices.to(device))
+        result = approxtopk.topk(arr, 6, b=50, sorted=True, out=out)
+        assert result.values is out[0]
+        assert result.indices is out[1]
+        assert torch.equal(bits(out[0]), bits(expected.values))
+        assert torch.equal(out[1], expected.indices)
+
+
+def test_repeats_are_identical_also_in_deterministic_mode(device) -> None:
+    arr = tensor("ties", torch.float32, 16, 5000).to(device)
+    first = approxtopk.topk(arr, 50, recall=0.95)
+    torch.use_deterministic_algorithms(True)
+    for _ in range(20):
+        again = approxtopk.topk(arr, 50, recall=0.95)
+        assert torch.equal(bits(again.values), bits(first.values))
+        assert torch.equal(again.indices, first.indices)
+
+
+def test_recall_measures_tensors(device) -> None:
+    arr = torch.rand(20, 4096, device=device, dtype=torch.float64).to(torch.bfloat16)
+    found = approxtopk.topk(arr, 32, recall=0.9)
+    exact = approxtopk.topk(arr, 32, recall=1.0)
+    assert approxtopk.recall(exact, exact) == 1.0
+    assert 0.8 < approxtopk.recall(found, exact) <= 1.0
