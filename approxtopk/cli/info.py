@@ -23,7 +23,7 @@ def info() -> None:
             rows.add_row(
                 status.name,
                 "[green]yes[/]" if status.usable else "[red]no[/]",
-                ", ".join(status.devices or status.device_kinds),
+                ", ".join(status.devices or status.device_kinds).replace("*", "any"),
                 ", ".join(status.array_types),
                 _frameworks(status),
                 status.origin,

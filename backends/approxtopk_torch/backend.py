@@ -6,6 +6,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from approxtopk import Request
@@ -37,6 +38,10 @@ class TorchBackend(TensorBackend):
             arr = arr.resolve_neg()
         way = _way(request)[0] if arr.is_cuda else native
         return way.topk(arr, request, out)
+
+    def devices(self) -> tuple[str, ...]:
+        names = map(torch.cuda.get_device_name, range(torch.cuda.device_count()))
+        return ("cpu", *(f"cuda:{ordinal} ({name})" for ordinal, name in enumerate(names)))
 
     def kernel(self, request: Request) -> str:
         way, reason = _way(request)
