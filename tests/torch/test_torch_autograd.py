@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 import torch
 from answers import tensor
@@ -136,7 +138,7 @@ def test_vmap_of_vmap_and_of_an_unmapped_argument(device) -> None:
 class Named(torch.Tensor):
     """A subclass that keeps its type and counts what is done to it."""
 
-    calls: list[str] = []
+    calls: ClassVar[list[str]] = []
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
