@@ -17,7 +17,7 @@ __all__ = ["DriverError", "OutputLayout", "Program", "device_of"]
 _MAX_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _SHARED_CARVEOUT = 9  # CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT
 _CLUSTER_DIMENSION = 4  # CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
-_UNCHECKED_SHARED = 48 * 1024  # more than this must be asked for
+_UNCHECKED_SHARED = 32 * 1024  # more, with what a kernel has statically, must be asked for
 
 #: struct Params of params.cuh: 7 pointers, rows, 9 strides, 13 numbers.
 _PARAMS = struct.Struct("<7Qq9q13I4x")

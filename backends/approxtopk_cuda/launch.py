@@ -9,6 +9,7 @@ from .variants import (
     Kernel,
     Walk,
     common_defines,
+    element_bytes,
     entry_bytes,
     key_bytes,
     queue_for,
@@ -24,7 +25,7 @@ MAX_SORT = 4096
 #: Entries of a run that `sort_runs` sorts.
 SORT_RUN = 2048
 #: Static shared memory of a team: warps, blocks up to 256 threads, larger ones; see select.cuh.
-_SPACE = {32: 2304, 64: 2816, 128: 3840, 256: 5888, 512: 9984, 1024: 9984}
+_SPACE = {32: 2304, 128: 6144, 256: 8192, 512: 12288, 1024: 12288}
 
 
 @dataclass(frozen=True)
@@ -143,10 +144,10 @@ def _kernel(source: str, entry: str, p: Problem, threads: int, blocks: int, **de
     return Kernel(source, entry, tuple(sorted(macros.items())))
 
 
-def _walk(p: Problem, tiling: Tiling) -> tuple[Walk, int]:
-    """The walk, and the registers of its threads."""
+def _walk(p: Problem, tiling: Tiling, least: int = 64) -> tuple[Walk, int]:
+    """The walk, and the registers of its threads, of which `least` can be had anyway."""
     queue = queue_for(p.dtype, p.kb, tiling.steps)
-    budget = registers(p.dtype, p.kb, tiling.v, queue)
+    budget = registers(p.dtype, p.kb, tiling.v, queue, least)
     walk = Walk(
         p.kb, tiling.v, budget.batch, queue, p.interleaved, p.step != 1, tiling.rows_first
     )
@@ -186,15 +187,17 @@ def _fused(p: Problem, device: Device) -> Launch | None:
         tiling = tile_block(p, team, cluster)
         if tiling is None:
             continue
-        walk, limit = _walk(p, tiling)
-        if team * limit > 65536:
+        threads = 128 if team == 32 else team
+        teams = threads // team
+        blocks = min(p.rows, MAX_GRID // cluster) * cluster // teams
+        resident = max(1, -(-blocks // device.multiprocessors))
+        walk, limit = _walk(p, tiling, least=65536 // (threads * resident))
+        if threads * limit > 65536:
             continue
         merge = tiling.parts > 1
         more = max(
             tiling.lists * p.kb if merge else 0, _ceil_power_of_two(p.k) if p.sorted else 0
         )
-        threads = 128 if team == 32 else team
-        teams = threads // team
         shared = teams * (p.b * p.kb + more) * entry_bytes(p.dtype)
         if shared + teams * _SPACE[team] > device.shared_per_block:
             continue
@@ -230,13 +233,16 @@ def _teams(p: Problem, device: Device) -> list[tuple[int, int]]:
         # Without clusters a row's time on one multiprocessor must not exceed two launches'.
         if p.n > 8192 and 2 * p.rows <= processors:
             return []
-        return [(1024 if p.n >= 4096 else 256, 1), (512, 1), (256, 1)]
+        most = 1024 if p.b * element_bytes(p.dtype) > 512 * 16 else 512
+        return [(most if p.n >= 4096 else 256, 1), (512, 1), (256, 1)]
     cluster = 2
     while cluster < 8 and 2 * cluster * p.rows <= processors:
         cluster *= 2
     if 4 * cluster * p.rows < processors and p.n > 65536:
         return []
-    return [(1024, cluster), (512, cluster), (256, cluster)]
+    # No more threads than take all buckets at once: parts would have to be merged.
+    most = 1024 if p.b * element_bytes(p.dtype) > 512 * 16 * cluster else 512
+    return [(most, cluster), (512, cluster), (256, cluster)]
 
 
 # ---- stage 2 ------------------------------------------------------------------------------------

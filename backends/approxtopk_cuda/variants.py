@@ -29,7 +29,7 @@ _ELEMENT = {
     "uint8": "U8",
 }
 #: Registers that a walk needs beside its queues and loads.
-_OVERHEAD = 30
+_OVERHEAD = 26
 #: Registers of queues that still leave room for loads in flight.
 _MOST_QUEUES = 100
 
@@ -131,13 +131,18 @@ class Registers:
     limit: int  #: registers of a thread: 64, 128 or 256
 
 
-def registers(dtype: str, kb: int, v: int, queue: str) -> Registers:
-    """Loads in flight that fit, in the smallest register budget that holds the queues."""
+def registers(dtype: str, kb: int, v: int, queue: str, least: int = 64) -> Registers:
+    """Loads in flight that fit, in the smallest register budget that holds the queues.
+
+    A budget of `least` registers costs nothing: no more threads would be resident with less.
+    """
     words = max(1, v * _BYTES[dtype] // 4)
     merged = kb * (key_bytes(dtype) // 4 + 1)  # while two lists are merged, from shared memory
     held = max(v * queue_registers(dtype, kb, queue), merged if kb > 4 else 0)
-    needed = _OVERHEAD + held + kb // 2 + (6 if v >= 16 else 0)
-    least = 2 if kb >= 8 else 4
-    limit = next((r for r in (64, 128) if needed + least * words <= r), 256)
-    batch = 8 if kb < 8 and needed + 8 * words <= limit else least
+    extra = kb // 2 * (key_bytes(dtype) // 4) + (6 if v >= 16 else 0)
+    needed = _OVERHEAD + held + extra
+    few = 2 if kb >= 8 else 4
+    limit = next((r for r in (64, 128) if needed + few * words <= r), 256)
+    limit = max(limit, 128 if least >= 128 else 64)
+    batch = 8 if kb < 8 and needed + 8 * words <= limit else few
     return Registers(batch, limit)

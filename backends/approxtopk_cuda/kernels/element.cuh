@@ -101,9 +101,14 @@ template <class E> __device__ inline typename E::Word signs(typename E::Word x) 
 }
 
 #ifdef __CUDA_ARCH__
-// A byte permutation can spread the sign of bytes 1 and 3.
-template <> __device__ inline u32 signs<F16>(u32 x) { return __byte_perm(x, x, 0xBB99); }
-template <> __device__ inline u32 signs<BF16>(u32 x) { return __byte_perm(x, x, 0xBB99); }
+// A byte permutation can spread the signs of bytes 1 and 3.
+__device__ inline u32 half_signs(u32 x) {
+  u32 spread;
+  asm("prmt.b32 %0, %1, 0, 0xBB99;" : "=r"(spread) : "r"(x));
+  return spread;
+}
+template <> __device__ inline u32 signs<F16>(u32 x) { return half_signs(x); }
+template <> __device__ inline u32 signs<BF16>(u32 x) { return half_signs(x); }
 #endif
 
 // Keys of the elements in a word, in their places.

@@ -23,20 +23,24 @@ __device__ inline u32 ceil_power_of_two(u32 x) { return x <= 1 ? 1 : 1u << bit_l
 template <class Team>
 __device__ inline void finish(const Params& p, const Selector<Team>& selector, const Key* keys,
                               const u32* positions, u32 m, u32 row, const ListSink& list) {
+  // Pairs of survivors grow with the square of k.
+  const u32 most_few = Team::size < 128 ? Team::size : 128;
+  const RowEnds ends = ends_of(p, row);
+  const OutputSink output = {p, ends};
+  if (!LISTED && p.k <= most_few && selector.few(keys, positions, m, p.k, output)) return;
+
   Threshold threshold = {0, NOWHERE - 1};  // every candidate, no empty place
   if (p.k < p.candidates) threshold = selector.threshold(keys, positions, m, p.k);
-  const RowEnds ends = ends_of(p, row);
   if (SORTED) {
     const u32 length = ceil_power_of_two(p.k);
     for (u32 i = p.k + Team::rank(); i < length; i += Team::size) list(i, 0, NOWHERE);
     selector.emit(keys, positions, m, threshold, list);
     sort_entries<Team>(list.keys, list.positions, length);
-    for (u32 i = Team::rank(); i < p.k; i += Team::size) put(p, ends, i, list.keys[i], list.positions[i]);
+    for (u32 i = Team::rank(); i < p.k; i += Team::size) output(i, list.keys[i], list.positions[i]);
   } else if (LISTED) {
     const ListSink winners = {p.spare_keys + (u64)row * p.k, p.spare_positions + (u64)row * p.k};
     selector.emit(keys, positions, m, threshold, winners);
   } else {
-    const OutputSink sink = {p, ends};
-    selector.emit(keys, positions, m, threshold, sink);
+    selector.emit(keys, positions, m, threshold, output);
   }
 }

@@ -31,8 +31,7 @@ struct CandidateSink {
   u32 remote_keys, remote_positions;
 #endif
 
-  __device__ void put(u32 bucket, u32 i, Key key, u32 index) const {
-    const u32 at = i * b + bucket;
+  __device__ void put(u32 at, Key key, u32 index) const {
 #if CLUSTER > 1
     store_remote(remote_keys + at * sizeof(Key), key);
     store_remote(remote_positions + at * 4, index);
@@ -41,10 +40,21 @@ struct CandidateSink {
     positions[at] = index;
 #endif
   }
+  // The i-th candidates of V neighbouring buckets.
+  __device__ void level(u32 i, u32 bucket, const Key (&level_keys)[V], const u32 (&level_positions)[V]) const {
+    const u32 at = i * b + bucket;
+#if CLUSTER > 1 || !INTERLEAVED
+#pragma unroll
+    for (int u = 0; u < V; ++u) put(at + u, level_keys[u], level_positions[u]);
+#else
+    store<V>(keys + at, level_keys);
+    store<V>(positions + at, level_positions);
+#endif
+  }
   __device__ void operator()(u32, u32 bucket, const Entry<Key> (&best)[KB]) const {
     if (bucket0 + bucket >= b) return;
 #pragma unroll
-    for (int i = 0; i < KB; ++i) put(bucket0 + bucket, i, best[i].key, best[i].index);
+    for (int i = 0; i < KB; ++i) put(i * b + bucket0 + bucket, best[i].key, best[i].index);
   }
 };
 
@@ -58,7 +68,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   const u32 list_places = MERGE ? KB * p.tile * p.parts : 0;
   const u32 sort_places = SORTED ? ceil_power_of_two(p.k) : 0;
   const u32 more_places = list_places > sort_places ? list_places : sort_places;  // never both
-  const u32 places = KB * p.b + more_places;
+  const u32 places = (KB * p.b + more_places + 3) / 4 * 4;  // aligned
   Key* const keys = (Key*)shared + team * places;
   u32* const positions = (u32*)((Key*)shared + teams * places) + team * places;
   Key* const more_keys = keys + KB * p.b;
@@ -97,16 +107,25 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
       Team::sync();  // the lists of the pass before have been read
 #endif
 #pragma unroll
-      for (int u = 0; u < V; ++u) {
+      for (int i = 0; i < KB; ++i) {
+        Key level_keys[V];
+        u32 level_positions[V];
 #pragma unroll
-        for (int i = 0; i < KB; ++i) {
-          const Entry<Key> entry = {queues[u].key(i), index_at(queues[u], place, u, i)};
-#if MERGE
-          if (active) lists.set(share.list + u * share.list_step, i, entry);
-#else
-          if (active && bucket < p.b) sink.put(bucket + u, i, entry.key, entry.index);
-#endif
+        for (int u = 0; u < V; ++u) {
+          level_keys[u] = queues[u].key(i);
+          level_positions[u] = index_at(queues[u], place, u, i);
         }
+#if MERGE
+        if (active) {
+#pragma unroll
+          for (int u = 0; u < V; ++u) {
+            const Entry<Key> entry = {level_keys[u], level_positions[u]};
+            lists.set(share.list + u * share.list_step, i, entry);
+          }
+        }
+#else
+        if (active && bucket < p.b) sink.level(i, bucket, level_keys, level_positions);
+#endif
       }
 #if MERGE
       merge_parts<Team, Key, KB>(lists, 1, p.parts, p.tile, sink);

@@ -26,27 +26,28 @@ __device__ inline void put(const Params& p, const RowEnds& ends, u32 at, Key key
   ends.indices[at * p.index_out.step] = (Index)index;
 }
 
-// Stores N neighbouring items in pieces of 16 bytes.
+struct alignas(16) Quad {
+  u32 words[4];
+};
+
+// Stores N neighbouring items, in pieces of 16 bytes where they fill such; `to` is then aligned.
 template <int N, class T> __device__ inline void store(T* to, const T (&items)[N]) {
-  const int bytes = N * (int)sizeof(T);
-  if (bytes % 16) {
+  const int each = 16 / (int)sizeof(T);
+  if (N % each) {
 #pragma unroll
     for (int i = 0; i < N; ++i) to[i] = items[i];
     return;
   }
-  const int each = 16 / (int)sizeof(T);
 #pragma unroll
   for (int i = 0; i < N; i += each) {
-    u32 w[4] = {0, 0, 0, 0};
+    Quad quad = {{0, 0, 0, 0}};
 #pragma unroll
     for (int j = 0; j < each && i + j < N; ++j) {
       const u64 x = (u64)items[i + j];
       const int bit = j * 8 * (int)sizeof(T);
-      w[bit / 32] |= (u32)(sizeof(T) < 4 ? x & ((1ull << (8 * sizeof(T) % 64)) - 1) : x) << bit % 32;
-      if (sizeof(T) == 8) w[bit / 32 + 1] = (u32)(x >> 32);
+      quad.words[bit / 32] |= (u32)(sizeof(T) < 4 ? x & ((1ull << (8 * sizeof(T) % 64)) - 1) : x) << bit % 32;
+      if (sizeof(T) == 8) quad.words[bit / 32 + 1] = (u32)(x >> 32);
     }
-    asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to + i), "r"(w[0]), "r"(w[1]),
-                 "r"(w[2]), "r"(w[3])
-                 : "memory");
+    *(Quad*)(to + i) = quad;
   }
 }

@@ -19,7 +19,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) select(const P
   const u32 list_places = MERGE ? m * p.splits : 0;
   const u32 sort_places = SORTED ? ceil_power_of_two(p.k) : 0;
   const u32 more_places = list_places > sort_places ? list_places : sort_places;  // never both
-  const u32 places = (SHARED ? m : 0) + more_places;
+  const u32 places = ((SHARED ? m : 0) + more_places + 3) / 4 * 4;  // aligned
   Key* const keys = (Key*)shared;
   u32* const positions = (u32*)(keys + places);
   const ListSink list = {keys + (SHARED ? m : 0), positions + (SHARED ? m : 0)};

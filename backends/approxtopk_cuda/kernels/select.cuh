@@ -1,33 +1,52 @@
-// Stage 2 for a team: which k of m candidates are the best, ties to the lower index.
+// Stage 2 for a team: the k best of m candidates, ties to the lower index.
 //
-// A radix select whose digits fit the data: the range of the keys left is cut into BINS equal
-// bins, counted, and the bin with the k-th key is the next range. Maxima of buckets lie close
-// together, so bins of that range separate them at once where the top bits of a key would not;
-// one pass is the rule, ceil(bits / log2(BINS)) the worst case. When few are left in the bin, they
-// are ranked by comparing all pairs; when all that are left have one key, indices are selected
-// among in the same way. The result is a threshold; what is better is emitted in candidate order,
-// so nothing depends on the order of threads.
+// Few winners (`few`): the k-th of the threads' best candidates is a lower bound of the k-th
+// candidate, and hardly below it. What reaches it survives; survivors are ranked by comparing all
+// pairs, and a rank is a place in the output. Everything happens in two looks at the candidates.
+//
+// More winners, or too many survivors (`threshold`, `emit`): a radix select whose digits fit the
+// data: the range of the keys left is cut into equal bins, these are counted, and the bin with the
+// k-th key is the next range. Maxima of buckets lie close together, so bins of their range separate
+// them where the top bits of a key would not; one pass is the rule, ceil(bits / log2(bins)) the
+// worst case. When few are left in the bin, they are ranked by comparing all pairs; when all that
+// are left have one key, indices are selected among in the same way.
+//
+// Nothing in the result depends on the order of threads.
 
 template <int SIZE> struct SelectSpace {
   // Four bins a thread up to 2048; a warp's or a small block's space stays small.
   static const int bins = SIZE >= 512 ? 2048 : SIZE * 4;
   static const int bits = SIZE >= 512 ? 11 : SIZE == 256 ? 10 : SIZE == 128 ? 9 : SIZE == 64 ? 8 : 7;
-  static const int few = 64;  // candidates that are ranked at once
-  u64 least[32], greatest[32];  // per warp
-  Entry<u64> short_list[few];
-  u32 totals[32];  // per warp
+  static const int room = SIZE >= 128 ? 256 : 64;  // survivors
+  static const int few = 64;                       // candidates that are left to a last ranking
+  Key list_keys[room];
+  u32 list_positions[room];
+  Key least[32], greatest[32];  // per warp
+  u32 totals[32];               // per warp
   u32 bin, above, inside, length;
-  u64 threshold;
+  Key key;
   u32 last;
   u32 count[bins];
 };
 
-// Candidates with a greater key, or the key and an index up to `last`, are selected.
+// Candidates with a greater key, or this key and an index up to `last`, are selected.
 struct Threshold {
   Key key;
   u32 last;
-  __device__ bool passes(Key k, u32 index) const { return k > key || (k == key && index <= last); }
 };
+
+// Calls f(i, keys[i]) for the thread's share of m keys; loads go ahead of the calls.
+template <class Team, class F> __device__ inline void each_key(const Key* keys, u32 m, const F& f) {
+  u32 i = Team::rank();
+  for (; i + 3 * Team::size < m; i += 4 * Team::size) {
+    const Key a = keys[i], b = keys[i + Team::size], c = keys[i + 2 * Team::size], d = keys[i + 3 * Team::size];
+    f(i, a);
+    f(i + Team::size, b);
+    f(i + 2 * Team::size, c);
+    f(i + 3 * Team::size, d);
+  }
+  for (; i < m; i += Team::size) f(i, keys[i]);
+}
 
 template <class Team> struct Selector {
   typedef SelectSpace<Team::size> Space;
@@ -48,8 +67,8 @@ template <class Team> struct Selector {
     if (Team::lane() == 0) space.least[Team::warp()] = least, space.greatest[Team::warp()] = greatest;
     Team::sync();
     const u32 from = Team::lane() % Team::warps;
-    least = warp_min((Key)space.least[from]);
-    greatest = warp_max((Key)space.greatest[from]);
+    least = warp_min(space.least[from]);
+    greatest = warp_max(space.greatest[from]);
   }
 
   // The bin that holds the `want`-th counted from the top; leaves all counts at zero.
@@ -81,27 +100,86 @@ template <class Team> struct Selector {
     Team::sync();
   }
 
+  // How far to shift a key's distance from the least so that it numbers a bin.
+  __device__ static int shift_for(Key width) {
+    const int length = bit_length(width);
+    return length > Space::bits ? length - Space::bits : 0;
+  }
+
+  // Gives the k best to sink(rank, key, index), 1 <= k <= min(m, team, room). Returns false, and
+  // gives nothing, where too many candidates reach the bound.
+  template <class Sink>
+  __device__ bool few(const Key* keys, const u32* positions, u32 m, u32 k, const Sink& sink) const {
+    Key best = 0;
+    each_key<Team>(keys, m, [&](u32, Key x) { best = x > best ? x : best; });
+    const bool any = Team::rank() < m;
+    Key least = any ? best : ~(Key)0, greatest = any ? best : 0;
+    range(least, greatest);
+    const int shift = shift_for(greatest - least);
+    if (any) atomicAdd(&space.count[(u32)((best - least) >> shift)], 1u);
+    Team::sync();
+    find_bin(k);
+    const Key bound = least + ((Key)space.bin << shift);
+    each_key<Team>(keys, m, [&](u32 i, Key x) {
+      if (x >= bound) append(x, positions[i]);
+    });
+    Team::sync();
+    const u32 survivors = space.length;
+    if (survivors > Space::room) {
+      Team::sync();
+      if (Team::rank() == 0) space.length = 0;
+      return false;
+    }
+    rank_list(survivors, [&](u32 rank, const Entry<Key>& entry) {
+      if (rank < k) sink(rank, entry.key, entry.index);
+    });
+    Team::sync();
+    if (Team::rank() == 0) space.length = 0;
+    return true;
+  }
+
+  __device__ void append(Key key, u32 index) const {
+    const u32 at = atomicAdd(&space.length, 1u);
+    if (at < Space::room) space.list_keys[at] = key, space.list_positions[at] = index;
+  }
+
+  // Calls f(rank, entry) once for each entry of the list. Neighbouring threads share an entry's
+  // comparisons.
+  template <class F> __device__ void rank_list(u32 length, const F& f) const {
+    u32 sharing = 1;
+    while (sharing < 32 && 2 * sharing * length <= Team::size) sharing *= 2;
+    const u32 part = Team::rank() % sharing, step = Team::size / sharing;
+    for (u32 first = 0; first < length; first += step) {
+      const u32 i = first + Team::rank() / sharing;
+      const Entry<Key> entry = {space.list_keys[i % Space::room], space.list_positions[i % Space::room]};
+      u32 ahead = 0;
+      for (u32 j = part; j < length; j += sharing) {
+        const Entry<Key> other = {space.list_keys[j], space.list_positions[j]};
+        ahead += better(other, entry);
+      }
+      for (u32 d = sharing / 2; d; d /= 2) ahead += __shfl_xor_sync(~0u, ahead, d);
+      if (part == 0 && i < length) f(ahead, entry);
+    }
+  }
+
   // The threshold of the k best, 1 <= k <= candidates. `keys` and `positions` are anywhere.
   __device__ Threshold threshold(const Key* keys, const u32* positions, u32 m, u32 k) const {
     Key least = ~(Key)0, greatest = 0;
-    for (u32 i = Team::rank(); i < m; i += Team::size) {
-      const Key x = keys[i];
+    each_key<Team>(keys, m, [&](u32, Key x) {
       least = x < least ? x : least;
       greatest = x > greatest ? x : greatest;
-    }
+    });
     range(least, greatest);
+    int shift = shift_for(greatest - least);
+    each_key<Team>(keys, m, [&](u32, Key x) { atomicAdd(&space.count[(u32)((x - least) >> shift)], 1u); });
 
     Threshold result;
     bool by_index = false;  // all that is left has the key result.key
     u32 want = k;
+    // What is left of a candidate to be ordered by, and whether it is in the range.
+    const auto digit = [&](u32 i, Key x) { return by_index ? (Key)~positions[i] : x; };
+    const auto left = [&](Key x, Key d) { return d >= least && d <= greatest && (!by_index || x == result.key); };
     while (true) {
-      const int length = bit_length((Key)(greatest - least));
-      const int shift = length > Space::bits ? length - Space::bits : 0;
-      for (u32 i = Team::rank(); i < m; i += Team::size) {
-        const Key x = by_index ? (Key)~positions[i] : keys[i];
-        const bool left = x >= least && x <= greatest && (!by_index || keys[i] == result.key);
-        if (left) atomicAdd(&space.count[(u32)((x - least) >> shift)], 1u);
-      }
       Team::sync();
       find_bin(want);
       const u32 inside = space.inside;
@@ -120,56 +198,45 @@ template <class Team> struct Selector {
         by_index = true;
         least = 0, greatest = (u32)~0u;
       }
+      shift = shift_for(greatest - least);
+      each_key<Team>(keys, m, [&](u32 i, Key x) {
+        const Key d = digit(i, x);
+        if (left(x, d)) atomicAdd(&space.count[(u32)((d - least) >> shift)], 1u);
+      });
     }
 
-    // Few are left: their order by comparing all pairs.
-    for (u32 i = Team::rank(); i < m; i += Team::size) {
-      const Key x = by_index ? (Key)~positions[i] : keys[i];
-      if (x >= least && x <= greatest && (!by_index || keys[i] == result.key)) {
-        Entry<u64>& entry = space.short_list[atomicAdd(&space.length, 1u)];
-        entry.key = keys[i];
-        entry.index = positions[i];
-      }
-    }
+    each_key<Team>(keys, m, [&](u32 i, Key x) {
+      if (left(x, digit(i, x))) append(x, positions[i]);
+    });
     Team::sync();
-    const u32 few = space.length;
-    for (u32 i = Team::rank(); i < few; i += Team::size) {
-      const Entry<u64> entry = space.short_list[i];
-      u32 ahead = 0;
-      for (u32 j = 0; j < few; ++j) ahead += better(space.short_list[j], entry);
-      if (ahead == want - 1) space.threshold = entry.key, space.last = entry.index;
-    }
+    rank_list(space.length, [&](u32 rank, const Entry<Key>& entry) {
+      if (rank == want - 1) space.key = entry.key, space.last = entry.index;
+    });
     Team::sync();
     if (Team::rank() == 0) space.length = 0;
-    result.key = (Key)space.threshold;
+    result.key = space.key;
     result.last = space.last;
     return result;
   }
 
-  // Gives the selected candidates to sink(place, key, index), place counting from 0 in candidate
-  // order. Warps take neighbouring runs of candidates.
+  // Gives the selected candidates to sink(place, key, index): a thread's share in neighbouring
+  // places, threads in order.
   template <class Sink>
   __device__ void emit(const Key* keys, const u32* positions, u32 m, const Threshold& threshold, const Sink& sink) const {
-    const u32 run = ((m + Team::warps - 1) / Team::warps + 31) / 32 * 32;
-    const u32 begin = Team::warp() * run, end = begin + run < m ? begin + run : m;
-    u32 place = 0;
+    // The index decides on the threshold's own key alone.
+    const auto selected = [&](u32 i, Key x) { return x > threshold.key || (x == threshold.key && positions[i] <= threshold.last); };
+    u32 own = 0;
+    each_key<Team>(keys, m, [&](u32 i, Key x) { own += selected(i, x); });
+    u32 place = warp_scan(own);
     if (!Team::is_warp) {
-      u32 own = 0;
-      for (u32 i = begin + Team::lane(); i < end; i += 32) own += threshold.passes(keys[i], positions[i]);
-      own = __reduce_add_sync(~0u, own);
-      if (Team::lane() == 0) space.totals[Team::warp()] = own;
+      if (Team::lane() == 31) space.totals[Team::warp()] = place;
       Team::sync();
       const u32 total = Team::lane() < Team::warp() ? space.totals[Team::lane()] : 0;
-      place = __reduce_add_sync(~0u, total);
+      place += __reduce_add_sync(~0u, total);
     }
-    for (u32 base = begin; base < end; base += 32) {
-      const u32 i = base + Team::lane();
-      const Key key = i < end ? keys[i] : 0;
-      const u32 index = i < end ? positions[i] : NOWHERE;
-      const bool selected = i < end && threshold.passes(key, index);
-      const u32 ballot = __ballot_sync(~0u, selected);
-      if (selected) sink(place + __popc(ballot & ((1u << Team::lane()) - 1)), key, index);
-      place += __popc(ballot);
-    }
+    place -= own;
+    each_key<Team>(keys, m, [&](u32 i, Key x) {
+      if (selected(i, x)) sink(place++, x, positions[i]);
+    });
   }
 };
