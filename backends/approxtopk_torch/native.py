@@ -32,7 +32,7 @@ def topk(arr: Tensor, request: Request, out: Pair | None = None) -> Pair:
         last = (t.movedim(request.axis, -1) for t in (arr, values, indices))
         for rows, out_values, out_indices in _blocks(*last):
             best = select(rows, request)
-            out_values.copy_(rows.gather(-1, best))
+            out_values.copy_(_gather(rows, best))
             out_indices.copy_(best)
     if out is None:
         return values, indices
@@ -70,6 +70,16 @@ def select_by_buckets(rows: Tensor, request: Request) -> Tensor:
     if request.candidates == request.k and not request.sorted:
         return indices
     return best_first(keys, indices, request.k, packed)[1]
+
+
+def _gather(rows: Tensor, indices: Tensor) -> Tensor:
+    """Elements of rows, bit for bit: on the CPU torch would gather 16-bit floats as float32.
+
+    That makes quiet NaNs of signalling ones.
+    """
+    if rows.dtype not in (torch.float16, torch.bfloat16):
+        return rows.gather(-1, indices)
+    return rows.view(torch.int16).gather(-1, indices).view(rows.dtype)
 
 
 def kernel(request: Request) -> str:
