@@ -266,8 +266,11 @@ def selected_numbers(select: Select, case: Case) -> list[list[Number]]:
 
 def same_bits(what: str, got: Array, expected: Array) -> None:
     """Equal shapes and bits."""
-    equal = got.shape == expected.shape and (bits_of(got) == bits_of(expected)).all()
-    require(equal, what + ": {} is not {} bit for bit", got, expected)
+    require(got.shape == expected.shape, what + ": shape {}, not {}", got.shape, expected.shape)
+    one, other = bits_of(got), bits_of(expected)
+    for place in np.argwhere(one != other)[:1]:
+        where, bits = tuple(place.tolist()), (one[*place], other[*place])
+        require(False, what + ": at {} the bits are {:#x}, not {:#x}", where, *bits)
 
 
 def same_selection(what: str, case: Case, got: Selected, expected: Selected) -> None:
