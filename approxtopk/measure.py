@@ -39,13 +39,13 @@ def recall(result: Any, exact: Any, *, axis: int = -1) -> float:
     >>> approxtopk.recall(exact, exact)
     1.0
     """
-    got, true = (_rows(_as_numpy(pair[0]), axis) for pair in (result, exact))
+    got, true = (_as_numpy(pair[0]) for pair in (result, exact))
     if got.shape != true.shape:
         raise ValueError(f"result and exact must have one shape, got {got.shape} and {true.shape}")
     if true.size == 0:
         return 1.0
-    hits = sum(_common(*rows) for rows in zip(got, true, strict=True))
-    return hits / true.size
+    rows = zip(_rows(got, axis), _rows(true, axis), strict=True)
+    return sum(_common(*pair) for pair in rows) / true.size
 
 
 def _as_numpy(values: Any) -> np.ndarray:
