@@ -26,6 +26,7 @@ struct Chunk {
 
   // Through the read-only path; a streamed element is not wanted in L1 again.
   __device__ void load(const Bits* at) {
+#ifdef __CUDA_ARCH__
     if (bytes == 16) {
       u32* w = (u32*)word;
       asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
@@ -39,6 +40,10 @@ struct Chunk {
     } else {
       word[0] = *at;
     }
+#else
+    word[0] = 0;
+    for (int i = 0; i < V; ++i) ((Bits*)word)[i] = at[i];
+#endif
   }
 };
 
