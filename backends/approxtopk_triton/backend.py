@@ -49,8 +49,6 @@ class TritonBackend(TensorBackend):
         return _default(request, contiguous_strides(request.shape)).name
 
     def workspace(self, request: Request) -> int:
-        if request.empty:
-            return 0
         return sum(_default(request, contiguous_strides(request.shape)).workspaces.values())
 
     def _pipeline(

@@ -12,16 +12,18 @@ from torch import Tensor
 
 from approxtopk import Request
 
-from . import policy
+from . import schedule
 from .kernels.buckets import bucket_kernel
-from .kernels.select import long_row_kernel, order_kernel, row_kernel
+from .kernels.select import long_row_kernel, narrow_kernel, order_kernel, row_kernel
 from .layout import Layout
-from .policy import Config, Device, Launch
+from .policy import Config, Device
+from .schedule import Launch
 
 KERNELS: dict[str, Any] = {
     "bucket": bucket_kernel,
     "merge": bucket_kernel,
     "row": row_kernel,
+    "narrow": narrow_kernel,
     "long": long_row_kernel,
     "order": order_kernel,
 }
@@ -33,12 +35,12 @@ class Pipeline:
     """The launches of a request on rows of one layout, ready for tensors."""
 
     def __init__(self, request: Request, layout: Layout, device: Device, config: Config) -> None:
-        launches = policy.launches(request, layout, device, config)
-        self.workspaces = policy.workspaces(request, config)
+        launches = schedule.launches(request, layout, device, config)
+        self.workspaces = dict(launch.creates for launch in launches if launch.creates)
         self._words = tuple(-(-size // 8) for size in self.workspaces.values())
-        self._ordered = launches[-1].kernel == "order"
+        self._ordered = any(launch.kernel == "order" for launch in launches)
         names = ["x", "values", "indices", *self.workspaces]
-        names += ["unordered values", "unordered indices"] if self._ordered else []
+        names += schedule.UNORDERED if self._ordered else ()
         self.steps = tuple(_step(launch, request, layout, names) for launch in launches)
         self.name = " + ".join(launch.kernel for launch in launches)
 
@@ -101,9 +103,10 @@ def numbers_of(launch: Launch, request: Request, layout: Layout) -> dict[str, in
         "rows": request.rows,
         "n": request.n,
         "k": request.k,
-        "b": request.b * request.kb if launch.constants.get("STAGED") else request.b,
+        "b": request.b,
         **vars(layout),
         "x_step": layout.x_element * (request.b if request.interleaved else 1),
+        **launch.numbers,
         **launch.constants,
     }
 

@@ -39,15 +39,28 @@ def search(keys, k, BITS: tl.constexpr):
 
 
 @triton.jit
-def search_ties(keys, indices, threshold, k):
-    """The greatest index among those tied at the threshold that still belongs to the top k."""
-    above = k * 0
-    backwards = ()
-    for j in tl.static_range(len(keys)):
-        above += tl.sum((keys[j] > threshold).to(tl.int32))
-        backwards = backwards + (tl.where(keys[j] == threshold, NONE - indices[j], 0),)
-    least, _ = search(backwards, k - above, 31)
-    return NONE - least
+def find_cut(keys, indices, k, BITS: tl.constexpr):
+    """Key and greatest index of the last winner: all that tie with it have no greater one.
+
+    Where exactly k keys reach a threshold, that and any index will do.
+    """
+    threshold, reached = search(keys, k, BITS)
+    last = k * 0 + NONE
+    if reached != k:
+        above = k * 0
+        backwards = ()
+        for j in tl.static_range(len(keys)):
+            above += tl.sum((keys[j] > threshold).to(tl.int32))
+            backwards = backwards + (tl.where(keys[j] == threshold, NONE - indices[j], 0),)
+        least, _ = search(backwards, k - above, 31)
+        last = NONE - least
+    return threshold, last
+
+
+@triton.jit
+def wins(key, index, threshold, last):
+    """Whether an element is among the winners that `find_cut` tells apart."""
+    return (key > threshold) | ((key == threshold) & (index <= last))
 
 
 @triton.jit(do_not_specialize=["rows", "k"])
@@ -72,28 +85,23 @@ def row_kernel(
         all_keys, all_indices = candidate_arrays(source, rows.to(tl.int64) * b, x.dtype.element_ty)
         at = row.to(tl.int64) * b + lane
         keys = (tl.load(all_keys + at, mask=there, other=0),)
+        found = (tl.load(all_indices + at, mask=there, other=NONE),)
     else:
         keys, found = input_queues(
             x, base, lane, there, 0, tl.cdiv(n, b), n, b, x_element, x_step,
             B, KB, S, U, INTERLEAVED, LARGEST, PACKED, WIDE,
         )  # fmt: skip
 
-    threshold, reached = search(keys, k, key_bits(x.dtype.element_ty))
-    if STAGED:  # not before: they would hold registers
-        found = (tl.load(all_indices + at, mask=there, other=NONE),)
-    last = k * 0 + NONE
-    if reached != k:
-        last = search_ties(keys, found, threshold, k)
-    wins = tl.zeros((B,), tl.int32)
+    threshold, last = find_cut(keys, found, k, key_bits(x.dtype.element_ty))
+    won = tl.zeros((B,), tl.int32)
     for j in tl.static_range(KB):
-        win = (keys[j] > threshold) | ((keys[j] == threshold) & (found[j] <= last))
-        wins += win.to(tl.int32)
-    position = tl.cumsum(wins, 0) - wins
+        won += wins(keys[j], found[j], threshold, last).to(tl.int32)
+    position = tl.cumsum(won, 0) - won
     out_base = row_offset(row // inner, row % inner, out_outer, out_inner)
     for j in tl.static_range(KB):
-        win = (keys[j] > threshold) | ((keys[j] == threshold) & (found[j] <= last))
-        at = out_base + position.to(tl.int64) * out_element
-        write(x, base, keys[j], found[j], values, indices, at, win, x_element, LARGEST, WIDE)
+        win = wins(keys[j], found[j], threshold, last)
+        to = out_base + position.to(tl.int64) * out_element
+        write(x, base, keys[j], found[j], values, indices, to, win, x_element, LARGEST, WIDE)
         position += win.to(tl.int32)
 
 
@@ -114,6 +122,41 @@ def load_chunk(
         key = tl.where(there, order_key(bits, x.dtype.element_ty, LARGEST), 0)
         index = tl.where(there, at, NONE)
     return key, index
+
+
+@triton.jit(do_not_specialize=["rows", "k"])
+def narrow_kernel(
+    x, source, target,
+    rows, b, k, chunks, inner, x_outer, x_inner, x_element,
+    CHUNK: tl.constexpr, STAGED: tl.constexpr, LARGEST: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """One round of a tournament: the top k of each `CHUNK` of a row's `b` candidates.
+
+    Reads `source`, or without `STAGED` the row itself, and writes `k` candidates a chunk to
+    `target`, empty places where a chunk has fewer.  Programs: rows * chunks.  Preferred where
+    candidates are more than registers hold and k is at most half a chunk.
+    """
+    TYPE: tl.constexpr = x.dtype.element_ty
+    row = tl.program_id(0) // chunks
+    chunk = tl.program_id(0) % chunks
+    base = row_offset(row // inner, row % inner, x_outer, x_inner)
+    keys, places = candidate_arrays(source, rows.to(tl.int64) * b, TYPE)
+    keys += row.to(tl.int64) * b
+    places += row.to(tl.int64) * b
+    key, index = load_chunk(
+        x, keys, places, base, chunk * CHUNK, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+    )
+    threshold, last = find_cut((key,), (index,), k, key_bits(TYPE))
+    win = wins(key, index, threshold, last) & (index != NONE)
+    position = tl.cumsum(win.to(tl.int32), 0) - 1
+    new_keys, new_places = candidate_arrays(target, rows.to(tl.int64) * chunks * k, TYPE)
+    to = tl.program_id(0).to(tl.int64) * k
+    tl.store(new_keys + to + position, key, mask=win)
+    tl.store(new_places + to + position, index, mask=win)
+    lane = tl.arange(0, CHUNK)
+    empty = (lane >= tl.sum(win.to(tl.int32))) & (lane < k)
+    tl.store(new_keys + to + lane, tl.zeros((CHUNK,), key.dtype), mask=empty)
+    tl.store(new_places + to + lane, tl.full((CHUNK,), NONE, tl.int32), mask=empty)
 
 
 @triton.jit(do_not_specialize=["rows", "k"])
