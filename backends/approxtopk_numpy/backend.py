@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -48,13 +50,8 @@ class NumpyBackend(Backend):
                 np.empty(request.out_shape, request.index_dtype),
             )
         if not request.empty:
-            # A leading axis of one row more, so that a rank-1 array has rows to index too.
-            last = (np.moveaxis(a, request.axis, -1)[None] for a in (arr, *out))
-            source, out_values, out_indices = last
-            block = max(1, BLOCK // request.n)
-            for start in range(0, request.rows, block):
-                numbers = np.arange(start, min(start + block, request.rows))
-                rows = np.unravel_index(numbers, source.shape[:-1])
+            source, out_values, out_indices = rows_last((arr, *out), request.axis)
+            for rows in row_blocks(source.shape[:-1], max(1, BLOCK // request.n)):
                 values = source[rows]
                 keys = order_keys(values, request.largest)
                 best = select(keys, request.k, request.b, request.kb, request.interleaved)
@@ -77,3 +74,15 @@ class NumpyBackend(Backend):
     def workspace(self, request: Request) -> int:
         rows = min(request.rows, max(1, BLOCK // max(request.n, 1)))
         return 0 if request.empty else rows * request.n * 48
+
+
+def rows_last(arrays: tuple[NDArray[Any], ...], axis: int) -> list[NDArray[Any]]:
+    """The arrays with the selection axis last, and one axis of rows even where rank is 1."""
+    return [np.moveaxis(arr, axis, -1)[None] for arr in arrays]
+
+
+def row_blocks(shape: tuple[int, ...], size: int) -> Iterator[tuple[NDArray[np.intp], ...]]:
+    """Index tuples that take `size` rows at a time, from arrays whose rows have this shape."""
+    rows = math.prod(shape)
+    for start in range(0, rows, size):
+        yield np.unravel_index(np.arange(start, min(start + size, rows)), shape)

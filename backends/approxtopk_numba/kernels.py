@@ -1,0 +1,285 @@
+"""Compiled selection of whole rows: stage 1 on keys alone, the threshold, then the winners.
+
+Keeping an index beside every kept key would cost more than everything else.  So stage 1 keeps
+keys only, `threshold` finds how good the k-th candidate is, and a second look at the few places
+where something that good was seen tells where the winners are, in the order of the index, which
+settles ties as promised.
+
+An element belongs to a *lane*: stage 1 walks along a row in steps of `width` neighbouring lanes,
+so that its loads are contiguous and LLVM makes SIMD of its loops.  With few buckets a bucket is
+spread over several lanes and these are merged afterwards.  `launch` chooses
+the width.
+
+Compiling is most of the first call's time, so these functions keep to what compiles fast: flat
+arrays that come from outside, offsets instead of slices, each loop written once.
+"""
+
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from .intrinsics import (
+    PACE,
+    insert,
+    load,
+    load_queue,
+    lowest_bit,
+    marks,
+    order_key,
+    store,
+    store_queue,
+    tally,
+)
+from .launch import STEPS, TILE_BYTES
+
+#: What Python calls; cached in the user's cache folder, see NUMBA_CACHE_DIR.
+entry = njit(nogil=True, cache=True)
+
+#: Inner loops, put together by LLVM. They run 15 % faster so than as `glue`.
+inlined = njit(nogil=True, forceinline=True)
+
+#: The rest, put together by Numba, so that it isn't compiled twice.
+glue = njit(nogil=True, inline="always")
+
+
+@entry
+def select_rows(
+    x, n, begin, end, values, indices, k, b, width, interleaved, levels, infinity, flip, keys
+):
+    """Select the best `k` of the rows `begin` to `end` of a flat array.
+
+    Parameters
+    ----------
+    x, values, indices : 1-D C arrays
+        All rows; elements as unsigned integers with the same bits, indices as int64.
+    n, begin, end, k, b, width : int
+    interleaved : bool
+    levels : tuple of kb integers
+        Its length makes the length of the queues known to the compiler.
+    infinity, flip
+        See `order_key`.
+    keys : 1-D C array of x's dtype
+        Scratch: best, used, tops, and the lanes if a bucket has several.
+    """
+    kb = len(levels)
+    used, tops = kb * b, (kb + 1) * b
+    lanes = 0 if interleaved and width == b else tops + count_regions(n, width, x.itemsize)
+    for row in range(begin, end):
+        base = row * n
+        clear(keys, 0, tops)
+        for bucket in range(1 if interleaved else b):
+            first, stop = (0, n) if interleaved else run(n, b, bucket)
+            if lanes:
+                clear(keys, lanes, kb * width)
+            stage1(x, base + first, base + stop, width, keys, lanes, tops, levels, infinity, flip)
+            if lanes:
+                buckets = b if interleaved else 1
+                _merge(keys, lanes, width, keys, b, bucket, buckets, levels)
+        floor, ties = threshold(keys, 0, kb * b, k)
+        search = (n, k, b, width, interleaved, used, tops, levels)
+        _take(x, base, search, floor, ties, keys, values, indices, row * k, infinity, flip)
+
+
+@entry
+def stage1_part(x, first, stop, width, levels, infinity, flip, keys, lanes, tops):
+    """Stage 1 of a part of one long row; `first` is a multiple of STEPS * width."""
+    clear(keys, lanes, len(levels) * width)
+    stage1(x, first, stop, width, keys, lanes, tops, levels, infinity, flip)
+
+
+@entry
+def finish_row(x, n, values, indices, k, b, width, parts, lanes, levels, infinity, flip, keys):
+    """What is left to do for a long row after all of its `stage1_part`; see `select_rows`."""
+    kb = len(levels)
+    used, tops = kb * b, (kb + 1) * b
+    clear(keys, 0, tops)
+    for part in range(parts):
+        _merge(keys, lanes + part * kb * width, width, keys, b, 0, b, levels)
+    floor, ties = threshold(keys, 0, kb * b, k)
+    search = (n, k, b, width, True, used, tops, levels)
+    _take(x, 0, search, floor, ties, keys, values, indices, 0, infinity, flip)
+
+
+@glue
+def clear(keys, first, size):
+    """Set to the least key."""
+    for i in range(size):
+        store(keys, first + i, 0)
+
+
+@glue
+def count_regions(n, width, itemsize):
+    """How many best keys `stage1` notes for `n` elements, at most."""
+    if width == 0:
+        return 0
+    tile = TILE_BYTES // itemsize
+    steps = (n + width - 1) // width
+    return (steps // STEPS + STEPS) * ((width + tile - 1) // tile)
+
+
+@glue
+def stage1(x, first, stop, width, keys, lanes, tops, levels, infinity, flip):
+    """Insert ``x[first:stop]`` into the queues of their lanes, ``(i - first) % width``.
+
+    STEPS steps at once, then one at a time; the last may end early. The greatest key of each tile
+    of such a group goes to ``keys[tops:]``.
+    """
+    tile = TILE_BYTES // x.itemsize
+    while first < stop:
+        many = stop - first >= STEPS * width
+        end = min(width, stop - first)
+        for lane in range(0, end, tile):
+            at, size = lanes + lane, min(tile, end - lane)
+            if many:
+                top = _insert(x, first + lane, STEPS, width, keys, at, size, levels, infinity, flip)
+            else:
+                top = _insert(x, first + lane, 1, width, keys, at, size, levels, infinity, flip)
+            store(keys, tops, top)
+            tops += 1
+        first += STEPS * width if many else width
+
+
+@inlined
+def _insert(x, start, steps, width, keys, lane, size, levels, infinity, flip):
+    """Insert `steps` steps of `size` neighbouring lanes; the greatest key among them."""
+    top = x.dtype.type(0)
+    for i in range(size):
+        queue = load_queue(keys, lane + i, width, levels)
+        for step in range(steps):
+            key = order_key(load(x, start + step * width + i), infinity, flip)
+            queue = insert(queue, key)
+            top = max(top, key)
+        store_queue(keys, lane + i, width, queue)
+    return top
+
+
+@glue
+def _merge(keys, lanes, width, best, b, bucket, buckets, levels):
+    """Insert the queues of `width` lanes into those of the `buckets` buckets from `bucket` on."""
+    for level in range(len(levels)):
+        for lane in range(0, width, buckets):
+            for i in range(buckets):
+                queue = load_queue(best, bucket + i, b, levels)
+                queue = insert(queue, load(keys, lanes + level * width + lane + i))
+                store_queue(best, bucket + i, b, queue)
+
+
+@glue
+def run(n, b, bucket):
+    """Where a contiguous bucket begins and ends: the first n % b are one element longer."""
+    short, longer = n // b, n % b
+    first = bucket * short + min(bucket, longer)
+    return first, first + short + (1 if bucket < longer else 0)
+
+
+@inlined
+def threshold(keys, first, size, k):
+    """The k-th greatest of some keys, and how many equal to it are wanted.
+
+    Bit by bit from above, counting the keys that are no smaller: every pass is SIMD, and there
+    are no more passes than bits. A key that exactly k reach will do; then all k may equal it.
+    """
+    low = high = load(keys, first)
+    for i in range(size):
+        low = min(low, load(keys, first + i))
+        high = max(high, load(keys, first + i))
+    one, bit, differ = np.uint64(1), np.uint64(1), np.uint64(low ^ high)
+    while differ > one:
+        differ >>= one
+        bit <<= one
+    floor = np.uint64(low) & ~(bit | (bit - one))
+    if low == high:
+        floor, bit = np.uint64(low), np.uint64(0)
+    below = np.uint64(0)  # how many reach the least key that k don't
+    while bit:
+        trial = floor | bit
+        reach = np.uint64(_count(keys, first, size, keys.dtype.type(trial)))
+        if reach >= np.uint64(k):
+            floor = trial
+            if reach == np.uint64(k):
+                return keys.dtype.type(floor), k
+        else:
+            below = reach
+        bit >>= one
+    return keys.dtype.type(floor), k - np.int64(below)
+
+
+@inlined
+def _count(keys, first, size, floor):
+    """How many keys are no smaller than `floor`, in runs that a counter of their width can hold."""
+    total = 0
+    for start in range(0, size, 128):
+        count = keys.dtype.type(0)
+        for i in range(min(128, size - start)):
+            count = tally(count, load(keys, first + start + i), floor)
+        total += np.int64(count)
+    return total
+
+
+@glue
+def _take(x, base, search, floor, ties, keys, values, indices, out, infinity, flip):
+    """Find the winners, in the order of the index, where stage 1 noted good enough a key."""
+    n, k, b, width, interleaved, used, tops, levels = search
+    kb = len(levels)
+    tile = TILE_BYTES // x.itemsize
+    grouped = n // (STEPS * width) * STEPS
+    tiles = (width + tile - 1) // tile
+    left = k
+    for panel in range((n + width - 1) // width if interleaved else b):
+        if interleaved:
+            start, stop = panel * width, min(panel * width + width, n)
+            group = panel // STEPS if panel < grouped else grouped // STEPS + panel - grouped
+            region = tops + group * tiles
+        else:
+            start, stop = run(n, b, panel)
+            region = panel  # the best of the bucket itself
+        for first in range(start, stop, tile):
+            top = load(keys, region)
+            region += 1 if interleaved else 0
+            if top < floor:
+                continue
+            end = min(first + tile, stop)
+            for pace in range(first, end, PACE):
+                size = min(PACE, end - pace)
+                mask = reaching(x, base + pace, size, floor, infinity, flip)
+                while mask:
+                    i = pace + lowest_bit(mask)
+                    mask &= mask - np.uint64(1)
+                    bucket = i - start if interleaved else panel
+                    if bucket >= b:  # it has several lanes
+                        bucket %= b
+                    key = order_key(load(x, base + i), infinity, flip)
+                    tie = key == floor
+                    worst = load(keys, (kb - 1) * b + bucket)
+                    if key < worst or (tie and ties == 0):
+                        continue
+                    if key == worst:  # of these the bucket kept the first few
+                        equal = 0
+                        for level in range(kb):
+                            equal += 1 if load(keys, level * b + bucket) == worst else 0
+                        count = np.int64(load(keys, used + bucket))
+                        if count >= equal:
+                            continue
+                        store(keys, used + bucket, count + 1)
+                    store(values, out, load(x, base + i))
+                    store(indices, out, i)
+                    out += 1
+                    left -= 1
+                    ties -= 1 if tie else 0
+                    if left == 0:
+                        return
+
+
+@glue
+def reaching(x, first, size, floor, infinity, flip):
+    """Which of up to PACE elements have keys that reach `floor`, a bit for each."""
+    if size == PACE:
+        return marks(x, first, floor, infinity, flip)
+    mask = np.uint64(0)
+    for i in range(size):
+        if order_key(load(x, first + i), infinity, flip) >= floor:
+            mask |= np.uint64(1) << np.uint64(i)
+    return mask

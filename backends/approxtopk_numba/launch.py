@@ -1,0 +1,134 @@
+"""How a request is run: lanes, scratch memory, threads. Arithmetic only, nothing is compiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from approxtopk import Request
+
+from .threads import most_threads
+
+#: The longest queue there is a kernel for.
+LONGEST_KB = 8
+
+#: Steps taken per visit to a lane: its queue is loaded and stored once for that many elements.
+STEPS = 4
+
+#: A tile is that many bytes of neighbouring lanes; the best key of every STEPS tiles is noted.
+TILE_BYTES = 512
+
+#: Lanes are spread to that many bytes where buckets are few: the STEPS streams that a step group
+#: reads are then long enough for the processor to fetch ahead (64 x 131072 float32, b = 256,
+#: kb = 2: 65 us a row with 1 KiB, 41 with 4 KiB, 40 with 8 and with 16).
+SPREAD_BYTES = 8192
+
+#: How many more than 2k an exact answer collects before it sorts out.
+SPARE = 1024
+
+#: What a thread must have to do to be worth waking: reading 1 MiB takes some 30 us.
+BYTES_PER_THREAD = 1 << 20
+
+ITEMSIZE = {
+    "uint8": 1,
+    "int8": 1,
+    "int16": 2,
+    "float16": 2,
+    "bfloat16": 2,
+    "int32": 4,
+    "float32": 4,
+    "int64": 8,
+    "float64": 8,
+}
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What the kernels are told besides the request.
+
+    Attributes
+    ----------
+    exact : bool
+        The true top-k follows from the request, whichever way it is found.
+    width : int
+        Lanes, see `approxtopk_numba.kernels`; 0 in an exact launch without stage 1.
+    keys : int
+        Length of a thread's scratch memory, in keys.
+    collected : int
+        How many indices an exact launch collects.
+    parts : int
+        Into how many parts stage 1 splits a row. If more than one, rows come one after another.
+    threads : int
+        How many threads share the work.
+    workspace : int
+        Bytes of scratch memory of all threads.
+    """
+
+    exact: bool
+    width: int
+    keys: int
+    collected: int
+    parts: int
+    threads: int
+    workspace: int
+
+
+def is_exact(request: Request) -> bool:
+    """Whether no bucket can lose one of the top k, so that buckets needn't be looked at."""
+    return request.kb >= min(request.k, -(-request.n // request.b))
+
+
+@lru_cache(maxsize=4096)
+def launch(request: Request) -> Launch:
+    """Policy for a request that is not empty."""
+    n, k, b, kb = request.n, request.k, request.b, request.kb
+    itemsize = ITEMSIZE[request.dtype]
+    threads = max(1, min(most_threads(), request.rows * n * itemsize // BYTES_PER_THREAD))
+    tile = TILE_BYTES // itemsize
+    exact, parts, collected = is_exact(request), 1, 0
+    if exact:
+        width = exact_width(n, k, tile)
+        collected = min(n, 2 * k + SPARE)
+        keys = width + count_regions(n, width, tile) + collected
+        threads = min(threads, request.rows)
+    else:
+        width = bucket_width(request, itemsize)
+        spread = not request.interleaved or width > b
+        if request.interleaved and request.rows < threads and 8 * kb * width <= n:
+            parts = threads
+        else:
+            threads = min(threads, request.rows)
+        lanes = kb * width * parts if spread or parts > 1 else 0
+        keys = (kb + 1) * b + count_regions(n, width, tile) + lanes
+    scratch = keys * itemsize + collected * 8
+    workspace = scratch if parts > 1 else scratch * threads
+    return Launch(exact, width, keys, collected, parts, threads, workspace)
+
+
+def bucket_width(request: Request, itemsize: int) -> int:
+    """Lanes for `request.b` buckets, or for each contiguous one.
+
+    As many as SPREAD_BYTES asks for, unless merging them again would cost more than an eighth of
+    the work of stage 1.
+    """
+    n, b, kb = request.n, request.b, request.kb
+    lanes = SPREAD_BYTES // itemsize
+    if request.interleaved:
+        return b * max(1, min(lanes // b, n // (8 * kb * b)))
+    return max(1, min(TILE_BYTES // itemsize, n // b // (8 * kb)))
+
+
+def exact_width(n: int, k: int, tile: int) -> int:
+    """Lanes of an exact launch, which need no more than find a threshold that few exceed.
+
+    8 k of them hold most of the top k. 0, no stage 1, where that is no small part of the row.
+    """
+    width = max(8 * k, 2 * tile)
+    return width if 4 * width <= n else 0
+
+
+def count_regions(n: int, width: int, tile: int) -> int:
+    """How many best keys stage 1 notes for `n` elements, at most."""
+    if width == 0:
+        return 0
+    return (-(-n // width) // STEPS + STEPS) * -(-width // tile)
