@@ -154,11 +154,11 @@ def _residues(dtype: str) -> Iterator[Case]:
 def _row_counts(dtype: str) -> Iterator[Case]:
     """Around the largest grid.y, and many more."""
     for rows in (1, 65534, 65535, 65536, 100_000):
-        yield Case(mixed(dtype, rows, 2), 1, 2, 1)
+        yield Case(mixed(dtype, rows, 2), 1, 2, 1, sorted=True)
 
 
 def _million_rows(dtype: str) -> Iterator[Case]:
-    yield Case(mixed(dtype, 1 << 20, 2), 1, 1, 1, largest=False)
+    yield Case(mixed(dtype, 1 << 20, 2), 1, 1, 1, largest=False, sorted=True)
 
 
 def _no_rows(dtype: str) -> Iterator[Case]:
@@ -180,7 +180,7 @@ def _orders(dtype: str) -> Iterator[Case]:
     array = mixed(dtype, 5, 7, 2049)
     for order in orders(range(3)):
         for axis in range(3):
-            yield Case(array.transpose(order), 4, 4, 1, axis)
+            yield Case(array.transpose(order), 4, 4, 1, axis, sorted=True)
 
 
 def _layout(name: str) -> Callable[[str], Iterator[Case]]:
