@@ -198,7 +198,7 @@ def _fused(p: Problem, device: Device) -> Launch | None:
         more = max(
             tiling.lists * p.kb if merge else 0, _ceil_power_of_two(p.k) if p.sorted else 0
         )
-        shared = teams * (p.b * p.kb + more) * entry_bytes(p.dtype)
+        shared = teams * _aligned(p.b * p.kb + more) * entry_bytes(p.dtype)
         if shared + teams * _SPACE[team] > device.shared_per_block:
             continue
         kernel = _kernel(
@@ -261,7 +261,7 @@ def _select(p: Problem, device: Device, splits: int, listed: bool = False) -> La
     lists = places * splits if splits > 1 else 0
     sort = _ceil_power_of_two(p.k) if p.sorted and not listed else 0
     entry = entry_bytes(p.dtype)
-    shared = (places + max(lists, sort)) * entry
+    shared = _aligned(places + max(lists, sort)) * entry
     fits = splits > 1 or shared + _SPACE[1024] <= device.shared_per_block
     kernel = _kernel(
         "select",
@@ -277,7 +277,7 @@ def _select(p: Problem, device: Device, splits: int, listed: bool = False) -> La
         LISTED=listed,
     )
     fields = (("rows", p.rows), ("splits", splits))
-    return Launch(kernel, p.rows, 1024, shared if fits else sort * entry, fields=fields)
+    return Launch(kernel, p.rows, 1024, shared if fits else _aligned(sort) * entry, fields=fields)
 
 
 def _sort(p: Problem, length: int, swapped: bool = False) -> tuple[Launch, ...]:
@@ -307,6 +307,11 @@ def _sort(p: Problem, length: int, swapped: bool = False) -> tuple[Launch, ...]:
             width *= 2
         merging = True
         swapped = not swapped
+
+
+def _aligned(places: int) -> int:
+    """Places of a list, so that the next one is aligned to 16 bytes."""
+    return -(-places // 4) * 4
 
 
 def _ceil_power_of_two(x: int) -> int:

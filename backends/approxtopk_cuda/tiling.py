@@ -98,6 +98,8 @@ def tile_block(p: Problem, team: int, cluster: int) -> Tiling | None:
     longest = -(-p.n // p.b)
     share = -(-p.b // cluster)
     v = _width(p, longest, False, most=team)
+    while team == 32 and p.interleaved and p.b < team * v and _narrower(p, v):
+        v //= 2  # short rows: narrow loads cost less than parts to merge
     whole = cluster == 1 and p.b <= team * v  # a pass takes all buckets
     least = _least_parts(p, v, longest)
     if p.interleaved:
@@ -141,6 +143,11 @@ def _width(p: Problem, longest: int, rows_first: bool, most: int) -> int:
     while v > 1 and not (p.b % v == 0 if p.interleaved else p.n % p.b == 0 and longest % v == 0):
         v //= 2
     return v if v * element_bytes(p.dtype) in (4, 8, 16) else 1
+
+
+def _narrower(p: Problem, v: int) -> bool:
+    """Whether half as wide a load is one."""
+    return v > 1 and v // 2 * element_bytes(p.dtype) >= 4
 
 
 def _least_parts(p: Problem, v: int, longest: int) -> int:

@@ -19,14 +19,20 @@ __device__ inline u32 ceil_power_of_two(u32 x) { return x <= 1 ? 1 : 1u << bit_l
 
 // `m` candidate places, empty ones among them, to the k best of `row`. SORTED: `list` has room for
 // k entries rounded up to a power of two. LISTED: winners go to p.spare_keys, p.spare_positions
-// [rows][k], to be sorted there. `keys` and `positions` are in any memory.
+// [rows][k], to be sorted there. `keys` and `positions` are in any memory, and
+// not the same afterwards.
 template <class Team>
-__device__ inline void finish(const Params& p, const Selector<Team>& selector, const Key* keys,
-                              const u32* positions, u32 m, u32 row, const ListSink& list) {
+__device__ inline void finish(const Params& p, const Selector<Team>& selector, Key* keys,
+                              u32* positions, u32 m, u32 row, const ListSink& list) {
+  const u32 most_extracted = 16;
   // Pairs of survivors grow with the square of k.
   const u32 most_few = Team::size < 128 ? Team::size : 128;
   const RowEnds ends = ends_of(p, row);
   const OutputSink output = {p, ends};
+  if (Team::is_warp && !LISTED && p.k <= most_extracted) {
+    selector.extract(keys, positions, m, p.k, output);
+    return;
+  }
   if (!LISTED && p.k <= most_few && selector.few(keys, positions, m, p.k, output)) return;
 
   Threshold threshold = {0, NOWHERE - 1};  // every candidate, no empty place

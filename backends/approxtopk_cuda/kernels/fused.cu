@@ -18,6 +18,23 @@ __device__ inline u32 remote(const void* local, u32 rank) {
 }
 __device__ inline void store_remote(u32 to, u32 x) { asm volatile("st.shared::cluster.u32 [%0], %1;" ::"r"(to), "r"(x) : "memory"); }
 __device__ inline void store_remote(u32 to, u64 x) { asm volatile("st.shared::cluster.u64 [%0], %1;" ::"r"(to), "l"(x) : "memory"); }
+// N neighbouring items, in pieces of 16 bytes where they fill such; `to` is then aligned.
+template <int N, class T> __device__ inline void store_remote(u32 to, const T (&items)[N]) {
+  const int each = 16 / (int)sizeof(T);
+  if (N % each) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) store_remote(to + i * sizeof(T), items[i]);
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < N; i += each) {
+    u32 words[4];
+    pack<T>(words, items + i);
+    asm volatile("st.shared::cluster.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to + i * (u32)sizeof(T)), "r"(words[0]),
+                 "r"(words[1]), "r"(words[2]), "r"(words[3])
+                 : "memory");
+  }
+}
 __device__ inline void cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
 __device__ inline void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
 #endif
@@ -43,9 +60,12 @@ struct CandidateSink {
   // The i-th candidates of V neighbouring buckets.
   __device__ void level(u32 i, u32 bucket, const Key (&level_keys)[V], const u32 (&level_positions)[V]) const {
     const u32 at = i * b + bucket;
-#if CLUSTER > 1 || !INTERLEAVED
+#if !INTERLEAVED
 #pragma unroll
     for (int u = 0; u < V; ++u) put(at + u, level_keys[u], level_positions[u]);
+#elif CLUSTER > 1
+    store_remote<V>(remote_keys + at * sizeof(Key), level_keys);
+    store_remote<V>(remote_positions + at * 4, level_positions);
 #else
     store<V>(keys + at, level_keys);
     store<V>(positions + at, level_positions);

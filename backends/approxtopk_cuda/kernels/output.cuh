@@ -26,9 +26,20 @@ __device__ inline void put(const Params& p, const RowEnds& ends, u32 at, Key key
   ends.indices[at * p.index_out.step] = (Index)index;
 }
 
-struct alignas(16) Quad {
-  u32 words[4];
-};
+// 16 bytes of items as words.
+template <class T> __device__ inline void pack(u32 (&words)[4], const T* items) {
+#pragma unroll
+  for (int w = 0; w < 4; ++w) {
+    if (sizeof(T) == 8) {
+      words[w] = (u32)((u64)items[w / 2] >> (w % 2 * 32));
+    } else {
+      const int each = 4 / (int)(sizeof(T) < 4 ? sizeof(T) : 4), bits = 8 * (int)(sizeof(T) < 4 ? sizeof(T) : 4);
+      words[w] = 0;
+#pragma unroll
+      for (int j = 0; j < each; ++j) words[w] |= ((u32)items[w * each + j] & (~0u >> (32 - bits))) << (bits * j % 32);
+    }
+  }
+}
 
 // Stores N neighbouring items, in pieces of 16 bytes where they fill such; `to` is then aligned.
 template <int N, class T> __device__ inline void store(T* to, const T (&items)[N]) {
@@ -40,14 +51,8 @@ template <int N, class T> __device__ inline void store(T* to, const T (&items)[N
   }
 #pragma unroll
   for (int i = 0; i < N; i += each) {
-    Quad quad = {{0, 0, 0, 0}};
-#pragma unroll
-    for (int j = 0; j < each && i + j < N; ++j) {
-      const u64 x = (u64)items[i + j];
-      const int bit = j * 8 * (int)sizeof(T);
-      quad.words[bit / 32] |= (u32)(sizeof(T) < 4 ? x & ((1ull << (8 * sizeof(T) % 64)) - 1) : x) << bit % 32;
-      if (sizeof(T) == 8) quad.words[bit / 32 + 1] = (u32)(x >> 32);
-    }
-    *(Quad*)(to + i) = quad;
+    u32 words[4];
+    pack<T>(words, items + i);
+    *(uint4*)(to + i) = make_uint4(words[0], words[1], words[2], words[3]);
   }
 }

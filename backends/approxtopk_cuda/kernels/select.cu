@@ -25,8 +25,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) select(const P
   const ListSink list = {keys + (SHARED ? m : 0), positions + (SHARED ? m : 0)};
 
   for (i64 row = blockIdx.x; row < p.rows; row += gridDim.x) {
-    const Key* const from_keys = p.keys + row * p.splits * m;
-    const u32* const from_positions = p.positions + row * p.splits * m;
+    Key* const from_keys = p.keys + row * p.splits * m;
+    u32* const from_positions = p.positions + row * p.splits * m;
 #if MERGE
     const u32 b = p.b;
     const Lists<Key> lists = {list.keys, list.positions, p.splits * b};

@@ -11,6 +11,8 @@
 // worst case. When few are left in the bin, they are ranked by comparing all pairs; when all that
 // are left have one key, indices are selected among in the same way.
 //
+// Very few winners and a warp (`extract`): the best candidate, k times.
+//
 // Nothing in the result depends on the order of threads.
 
 template <int SIZE> struct SelectSpace {
@@ -35,17 +37,20 @@ struct Threshold {
   u32 last;
 };
 
-// Calls f(i, keys[i]) for the thread's share of m keys; loads go ahead of the calls.
+// Calls f(i, keys[i]) for the thread's share of m keys; loads go ahead of the calls. The code is
+// kept short: a row's selection runs it once, so fetching instructions is a good part of its time.
 template <class Team, class F> __device__ inline void each_key(const Key* keys, u32 m, const F& f) {
-  u32 i = Team::rank();
-  for (; i + 3 * Team::size < m; i += 4 * Team::size) {
-    const Key a = keys[i], b = keys[i + Team::size], c = keys[i + 2 * Team::size], d = keys[i + 3 * Team::size];
-    f(i, a);
-    f(i + Team::size, b);
-    f(i + 2 * Team::size, c);
-    f(i + 3 * Team::size, d);
+  const u32 ahead = 4;
+#pragma unroll 1
+  for (u32 i = Team::rank(); i < m; i += ahead * Team::size) {
+    Key x[ahead];
+#pragma unroll
+    for (u32 j = 0; j < ahead; ++j) x[j] = i + j * Team::size < m ? keys[i + j * Team::size] : 0;
+#pragma unroll
+    for (u32 j = 0; j < ahead; ++j) {
+      if (i + j * Team::size < m) f(i + j * Team::size, x[j]);
+    }
   }
-  for (; i < m; i += Team::size) f(i, keys[i]);
 }
 
 template <class Team> struct Selector {
@@ -146,19 +151,51 @@ template <class Team> struct Selector {
   // Calls f(rank, entry) once for each entry of the list. Neighbouring threads share an entry's
   // comparisons.
   template <class F> __device__ void rank_list(u32 length, const F& f) const {
-    u32 sharing = 1;
-    while (sharing < 32 && 2 * sharing * length <= Team::size) sharing *= 2;
-    const u32 part = Team::rank() % sharing, step = Team::size / sharing;
-    for (u32 first = 0; first < length; first += step) {
-      const u32 i = first + Team::rank() / sharing;
+    u32 shift = 0;  // log2 of the threads that share an entry
+    while (shift < 5 && length << (shift + 1) <= Team::size) ++shift;
+    const u32 sharing = 1u << shift;
+#pragma unroll 1
+    for (u32 first = 0; first < length; first += Team::size >> shift) {
+      const u32 i = first + (Team::rank() >> shift);
       const Entry<Key> entry = {space.list_keys[i % Space::room], space.list_positions[i % Space::room]};
       u32 ahead = 0;
-      for (u32 j = part; j < length; j += sharing) {
-        const Entry<Key> other = {space.list_keys[j], space.list_positions[j]};
-        ahead += better(other, entry);
+#pragma unroll 4
+      for (u32 j = Team::rank() & (sharing - 1); j < length; j += sharing) {
+        const Key key = space.list_keys[j];
+        const u32 index = space.list_positions[j];
+        ahead += (key > entry.key) | ((key == entry.key) & (index < entry.index));
       }
+#pragma unroll 1
       for (u32 d = sharing / 2; d; d /= 2) ahead += __shfl_xor_sync(~0u, ahead, d);
-      if (part == 0 && i < length) f(ahead, entry);
+      if ((Team::rank() & (sharing - 1)) == 0 && i < length) f(ahead, entry);
+    }
+  }
+
+  // The same for a warp and very few winners: the best candidate is taken out k times. Each lane
+  // knows its best; the one that loses it looks through its share again. Empties what it takes.
+  template <class Sink>
+  __device__ void extract(Key* keys, u32* positions, u32 m, u32 k, const Sink& sink) const {
+    Entry<Key> best;
+    u32 at;
+    const auto look = [&] {
+      best.key = 0, best.index = NOWHERE, at = 0;
+#pragma unroll 4
+      for (u32 i = Team::lane(); i < m; i += 32) {
+        const Entry<Key> other = {keys[i], positions[i]};
+        if (better(other, best)) best = other, at = i;
+      }
+    };
+    look();
+#pragma unroll 1
+    for (u32 rank = 0; rank < k; ++rank) {
+      const Key key = warp_max(best.key);
+      const u32 index = warp_min(best.key == key ? best.index : NOWHERE);
+      if (best.index == index) {
+        sink(rank, key, index);
+        keys[at] = 0, positions[at] = NOWHERE;
+        look();
+      }
+      __syncwarp();
     }
   }
 
@@ -173,7 +210,7 @@ template <class Team> struct Selector {
     int shift = shift_for(greatest - least);
     each_key<Team>(keys, m, [&](u32, Key x) { atomicAdd(&space.count[(u32)((x - least) >> shift)], 1u); });
 
-    Threshold result;
+    Threshold result = {0, NOWHERE};
     bool by_index = false;  // all that is left has the key result.key
     u32 want = k;
     // What is left of a candidate to be ordered by, and whether it is in the range.
@@ -219,24 +256,36 @@ template <class Team> struct Selector {
     return result;
   }
 
-  // Gives the selected candidates to sink(place, key, index): a thread's share in neighbouring
-  // places, threads in order.
+  // Gives the selected candidates to sink(place, key, index), in candidate order. Each warp first
+  // moves those of its run of candidates to the run's beginning, so that a whole warp then writes
+  // neighbouring places.
   template <class Sink>
-  __device__ void emit(const Key* keys, const u32* positions, u32 m, const Threshold& threshold, const Sink& sink) const {
-    // The index decides on the threshold's own key alone.
-    const auto selected = [&](u32 i, Key x) { return x > threshold.key || (x == threshold.key && positions[i] <= threshold.last); };
+  __device__ void emit(Key* keys, u32* positions, u32 m, const Threshold& threshold, const Sink& sink) const {
+    const u32 run = (m + Team::size - 1) / Team::size * 32;
+    const u32 begin = Team::warp() * run, end = begin + run < m ? begin + run : m;
     u32 own = 0;
-    each_key<Team>(keys, m, [&](u32 i, Key x) { own += selected(i, x); });
-    u32 place = warp_scan(own);
-    if (!Team::is_warp) {
-      if (Team::lane() == 31) space.totals[Team::warp()] = place;
-      Team::sync();
-      const u32 total = Team::lane() < Team::warp() ? space.totals[Team::lane()] : 0;
-      place += __reduce_add_sync(~0u, total);
+#pragma unroll 2
+    for (u32 i = begin + Team::lane(); i - Team::lane() < end; i += 32) {
+      const Key key = i < end ? keys[i] : 0;
+      const u32 index = i < end ? positions[i] : NOWHERE;
+      const bool selected = i < end && (key > threshold.key || (key == threshold.key && index <= threshold.last));
+      const u32 ballot = __ballot_sync(~0u, selected);
+      if (selected) {  // no lane writes where another has yet to read
+        const u32 to = begin + own + __popc(ballot & ((1u << Team::lane()) - 1));
+        keys[to] = key;
+        positions[to] = index;
+      }
+      own += __popc(ballot);
     }
-    place -= own;
-    each_key<Team>(keys, m, [&](u32 i, Key x) {
-      if (selected(i, x)) sink(place++, x, positions[i]);
-    });
+    u32 place = 0;
+    if (!Team::is_warp) {
+      if (Team::lane() == 0) space.totals[Team::warp()] = own;
+      Team::sync();
+      place = __reduce_add_sync(~0u, Team::lane() < Team::warp() ? space.totals[Team::lane()] : 0);
+    } else {
+      __syncwarp();
+    }
+#pragma unroll 2
+    for (u32 i = Team::lane(); i < own; i += 32) sink(place + i, keys[begin + i], positions[begin + i]);
   }
 };
