@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from approxtopk import Request
-from approxtopk_numpy.backend import NumpyBackend, row_blocks, rows_last
+from approxtopk_numpy.backend import NumpyBackend, put_rows, rows_last, take_rows
 
 from .bits import Order, order, sort_rows
 from .exact import select_exactly
@@ -51,15 +51,16 @@ class NumbaBackend(NumpyBackend):
             run(arr, *out, request)
         else:
             source, values, indices = rows_last((arr, *out), request.axis)
-            for rows in row_blocks(source.shape[:-1], block_rows(request, arr.itemsize)):
-                block = np.ascontiguousarray(source[rows], arr.dtype.newbyteorder("="))
-                count = len(block)
-                found = (
-                    np.empty((count, request.k), block.dtype),
-                    np.empty((count, request.k), indices.dtype),
-                )
-                run(block, *found, replace(request, shape=block.shape, axis=1))
-                values[rows], indices[rows] = found
+            block = block_rows(request, arr.itemsize)
+            for begin in range(0, request.rows, block):
+                end = min(begin + block, request.rows)
+                rows = take_rows(source, begin, end)
+                rows = np.ascontiguousarray(rows, rows.dtype.newbyteorder("="))
+                shape = (end - begin, request.k)
+                found = np.empty(shape, rows.dtype), np.empty(shape, request.index_dtype)
+                run(rows, *found, replace(request, shape=rows.shape, axis=1))
+                put_rows(values, begin, end, found[0])
+                put_rows(indices, begin, end, found[1])
         return out
 
     def kernel(self, request: Request) -> str:
@@ -84,7 +85,7 @@ def run(arr: _Array, values: _Array, indices: _Array, request: Request) -> None:
     plan = launch(request)
     how = order(request.dtype, request.largest)
     wide = indices  # kernels for int64 alone: each would take as long to compile as the first
-    if indices.dtype != np.int64:
+    if request.index_dtype != "int64":
         wide = np.empty(indices.shape, np.int64)
     flat = (
         arr.reshape(-1).view(how.bits),

@@ -1,9 +1,7 @@
-"""`NumpyBackend`: NumPy arrays to rows of keys, the reference, and back."""
+"""`NumpyBackend`: NumPy arrays to rows, selected in blocks, and back."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,13 +9,10 @@ from numpy.typing import NDArray
 
 from approxtopk import ArrayInfo, Backend, Request
 
-from .keys import order_keys
-from .reference import select
+from .fast import CHUNK, select, workspace
 
-#: Rows are taken in blocks of about this many elements, which bounds the extra memory.
-BLOCK = 1 << 20
-
-_Pair = tuple[NDArray[Any], NDArray[Any]]
+_Array = NDArray[Any]
+_Pair = tuple[_Array, _Array]
 
 
 class _Names(dict[np.dtype[Any], str]):
@@ -34,7 +29,7 @@ _NAMES = _Names()
 class NumpyBackend(Backend):
     """NumPy arrays of any strides, byte order and subclass (bfloat16 by way of `ml_dtypes`)."""
 
-    def describe(self, arr: NDArray[Any]) -> ArrayInfo:
+    def describe(self, arr: _Array) -> ArrayInfo:
         if isinstance(arr, np.ma.MaskedArray):
             raise TypeError(
                 "arr is a masked array, whose mask would be ignored; "
@@ -42,7 +37,7 @@ class NumpyBackend(Backend):
             )
         return ArrayInfo(arr.shape, _NAMES[arr.dtype], "cpu")
 
-    def topk(self, arr: NDArray[Any], request: Request, out: _Pair | None = None) -> _Pair:
+    def topk(self, arr: _Array, request: Request, out: _Pair | None = None) -> _Pair:
         arr = np.asarray(arr)
         if out is None:
             out = (
@@ -51,38 +46,53 @@ class NumpyBackend(Backend):
             )
         if not request.empty:
             source, out_values, out_indices = rows_last((arr, *out), request.axis)
-            for rows in row_blocks(source.shape[:-1], max(1, BLOCK // request.n)):
-                values = source[rows]
-                keys = order_keys(values, request.largest)
-                best = select(keys, request.k, request.b, request.kb, request.interleaved)
-                out_values[rows] = np.take_along_axis(values, best, axis=1)
-                out_indices[rows] = best
+            block = max(1, CHUNK // request.n)
+            for begin in range(0, request.rows, block):
+                end = min(begin + block, request.rows)
+                values = take_rows(source, begin, end)
+                values = np.asarray(values, values.dtype.newbyteorder("="))
+                best = select(values, request)
+                put_rows(out_values, begin, end, np.take_along_axis(values, best, axis=1))
+                put_rows(out_indices, begin, end, best)
         return out
 
-    def overlap(self, a: NDArray[Any], b: NDArray[Any]) -> bool:
+    def overlap(self, a: _Array, b: _Array) -> bool:
         return np.shares_memory(a, b)
 
-    def writable(self, arr: NDArray[Any]) -> bool:
+    def writable(self, arr: _Array) -> bool:
         return bool(arr.flags.writeable)
 
-    def to_numpy(self, arr: NDArray[Any]) -> NDArray[Any]:
+    def to_numpy(self, arr: _Array) -> _Array:
         return arr.astype(np.float32) if arr.dtype.name == "bfloat16" else np.asarray(arr)
 
     def kernel(self, request: Request) -> str:
-        return "reference: every bucket sorted"
+        return "NumPy: best values first, indices for the winners"
 
     def workspace(self, request: Request) -> int:
-        rows = min(request.rows, max(1, BLOCK // max(request.n, 1)))
-        return 0 if request.empty else rows * request.n * 48
+        return 0 if request.empty else workspace(request)
 
 
-def rows_last(arrays: tuple[NDArray[Any], ...], axis: int) -> list[NDArray[Any]]:
+def rows_last(arrays: tuple[_Array, ...], axis: int) -> list[_Array]:
     """The arrays with the selection axis last, and one axis of rows even where rank is 1."""
     return [np.moveaxis(arr, axis, -1)[None] for arr in arrays]
 
 
-def row_blocks(shape: tuple[int, ...], size: int) -> Iterator[tuple[NDArray[np.intp], ...]]:
-    """Index tuples that take `size` rows at a time, from arrays whose rows have this shape."""
-    rows = math.prod(shape)
-    for start in range(0, rows, size):
-        yield np.unravel_index(np.arange(start, min(start + size, rows)), shape)
+def take_rows(arr: _Array, begin: int, end: int) -> _Array:
+    """Rows of an array from `rows_last`: a view where it is contiguous, else a copy."""
+    return _flat_rows(arr)[begin:end] if arr.flags.c_contiguous else arr[_rows(arr, begin, end)]
+
+
+def put_rows(arr: _Array, begin: int, end: int, rows: _Array) -> None:
+    """Write what `take_rows` would read."""
+    if arr.flags.c_contiguous:
+        _flat_rows(arr)[begin:end] = rows
+    else:
+        arr[_rows(arr, begin, end)] = rows
+
+
+def _flat_rows(arr: _Array) -> _Array:
+    return arr.reshape(-1, arr.shape[-1])
+
+
+def _rows(arr: _Array, begin: int, end: int) -> tuple[NDArray[np.intp], ...]:
+    return np.unravel_index(np.arange(begin, end), arr.shape[:-1])
