@@ -26,8 +26,8 @@ SPREAD_BYTES = 8192
 #: How many more than 2k an exact answer collects before it sorts out.
 SPARE = 1024
 
-#: What a thread must have to do to be worth waking: reading 1 MiB takes some 30 us.
-BYTES_PER_THREAD = 1 << 20
+#: What a thread must have to do to be worth waking: reading 4 MiB takes it some 100 us.
+BYTES_PER_THREAD = 1 << 22
 
 ITEMSIZE = {
     "uint8": 1,

@@ -112,9 +112,8 @@ def ascending(values: _Array, request: Request) -> _Integers:
 
 def kth_best(candidates: _Array, k: int, largest: bool) -> _Array:
     """The `k`-th best of each row, as a column."""
-    last = candidates.shape[1] - k
-    at = np.argpartition(order_keys(candidates, largest), last, axis=1)[:, [last]]
-    return np.take_along_axis(candidates, at, axis=1)
+    at = candidates.shape[1] - k if largest else k - 1
+    return np.partition(candidates, at, axis=1)[:, [at]]
 
 
 def kept_by(kept: UintArray, bucket: _Integers, key: UintArray) -> NDArray[np.bool_]:
@@ -150,11 +149,8 @@ def keep_interleaved(values: _Array, b: int, kb: int, direction: Direction) -> _
         for group in range(groups):
             insert(kept, lanes[:, group], direction)
         if spread > 1:
-            parts = kept.reshape(kb, rows, spread, b)
-            kept = _empty(kb, rows, b, values.dtype, direction)
-            for level in range(kb):
-                for lane in range(spread):
-                    insert(kept, parts[level, :, lane], direction)
+            lanes = np.moveaxis(kept.reshape(kb, rows, spread, b), 0, 1).reshape(rows, -1, b)
+            kept = np.moveaxis(direction.sorted(lanes, axis=1)[:, :kb], 1, 0).copy()
         for step in range(groups * spread, steps):
             insert(kept, whole[:, step], direction)
     rest = n - steps * b
@@ -198,7 +194,8 @@ def reaching(values: _Array, bar: _Array, largest: bool) -> tuple[_Integers, _In
     found = []
     for start in range(0, values.shape[1], CHUNK):
         chunk = values[:, start : start + CHUNK]
-        row, i = np.nonzero(chunk >= bar if largest else chunk <= bar)
+        reach = np.flatnonzero(chunk >= bar if largest else chunk <= bar)
+        row, i = np.divmod(reach, chunk.shape[1])
         found.append((row, i + start))
     row, i = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return row, i
