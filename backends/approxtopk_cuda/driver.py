@@ -19,8 +19,8 @@ _SHARED_CARVEOUT = 9  # CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT
 _CLUSTER_DIMENSION = 4  # CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
 _UNCHECKED_SHARED = 32 * 1024  # more, with what a kernel has statically, must be asked for
 
-#: struct Params of params.cuh: 7 pointers, rows, 9 strides, 13 numbers.
-_PARAMS = struct.Struct("<7Qq9q13I4x")
+#: struct Params of params.cuh: 7 pointers, rows, 9 strides, 15 numbers.
+_PARAMS = struct.Struct("<7Qq9q15I4x")
 
 
 class DriverError(RuntimeError):
@@ -123,8 +123,8 @@ class _Step:
 
     def __init__(self, launch: Launch, numbers: dict[str, int], strides: tuple[int, ...], arch: str, ordinal: int):
         numbers = {**numbers, **dict(launch.fields)}
-        order = ("inner", "n", "b", "k", "candidates", "tile", "parts", "splits", "block_rows")
-        order = (*order, "passes", "vector_out", "length", "width")
+        order = ("inner", "n", "b", "k", "candidates", "steps", "rest", "tile", "parts", "splits")
+        order = (*order, "block_rows", "passes", "vector_out", "length", "width")
         self.params = ctypes.create_string_buffer(_PARAMS.size)
         values = (numbers.get(name, 0) for name in order)
         _PARAMS.pack_into(self.params, 0, *[0] * 7, numbers["rows"], *strides, *values)

@@ -22,10 +22,12 @@ MAX_KB = 16
 MAX_GRID = 2**31 - 1
 #: Winners that a block sorts in shared memory; more of them take launches of their own.
 MAX_SORT = 4096
+#: Winners that a warp takes out one by one.
+MAX_EXTRACT = 16
 #: Entries of a run that `sort_runs` sorts.
 SORT_RUN = 2048
 #: Static shared memory of a team: warps, blocks up to 256 threads, larger ones; see select.cuh.
-_SPACE = {32: 2304, 128: 6144, 256: 8192, 512: 12288, 1024: 12288}
+_SPACE = {32: 2048, 128: 4096, 256: 6144, 512: 10240, 1024: 10240}
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ def _stage1(p: Problem, tiling: Tiling, output: bool) -> Launch:
     work = -(-p.rows // tiling.block_rows) * tiles * tiling.splits
     shared = tiling.lists * p.kb * entry_bytes(p.dtype) if merge else 0
     return Launch(
-        kernel, min(work, MAX_GRID), tiling.threads, shared, fields=tiling.fields(p.rows)
+        kernel, min(work, MAX_GRID), tiling.threads, shared, fields=tiling.fields(p)
     )
 
 
@@ -199,6 +201,7 @@ def _fused(p: Problem, device: Device) -> Launch | None:
             tiling.lists * p.kb if merge else 0, _ceil_power_of_two(p.k) if p.sorted else 0
         )
         shared = teams * _aligned(p.b * p.kb + more) * entry_bytes(p.dtype)
+        finishers = team if p.k > 256 or p.sorted and p.k > 128 else min(team, 256)
         if shared + teams * _SPACE[team] > device.shared_per_block:
             continue
         kernel = _kernel(
@@ -212,10 +215,12 @@ def _fused(p: Problem, device: Device) -> Launch | None:
             MERGE=merge,
             SORTED=p.sorted,
             LISTED=0,
+            FINISHERS=finishers,
+            EXTRACT=team == 32 and p.k <= MAX_EXTRACT,
             **walk.defines(),
         )
         grid = min(-(-p.rows // teams), MAX_GRID // cluster) * cluster
-        return Launch(kernel, grid, threads, shared, cluster, tiling.fields(p.rows))
+        return Launch(kernel, grid, threads, shared, cluster, tiling.fields(p))
     return None
 
 
@@ -233,8 +238,10 @@ def _teams(p: Problem, device: Device) -> list[tuple[int, int]]:
         # Without clusters a row's time on one multiprocessor must not exceed two launches'.
         if p.n > 8192 and 2 * p.rows <= processors:
             return []
-        most = 1024 if p.b * element_bytes(p.dtype) > 512 * 16 else 512
-        return [(most if p.n >= 4096 else 256, 1), (512, 1), (256, 1)]
+        # No more threads than take all buckets at once: parts would have to be merged.
+        lanes = p.b * element_bytes(p.dtype) // 16
+        most = 1024 if lanes > 512 else 512 if lanes > 256 or p.n > 8192 else 256
+        return [(most, 1), (512, 1), (256, 1)]
     cluster = 2
     while cluster < 8 and 2 * cluster * p.rows <= processors:
         cluster *= 2
@@ -275,6 +282,7 @@ def _select(p: Problem, device: Device, splits: int, listed: bool = False) -> La
         SHARED=fits,
         SORTED=p.sorted and not listed,
         LISTED=listed,
+        EXTRACT=0,
     )
     fields = (("rows", p.rows), ("splits", splits))
     return Launch(kernel, p.rows, 1024, shared if fits else _aligned(sort) * entry, fields=fields)

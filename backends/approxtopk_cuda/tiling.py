@@ -37,10 +37,13 @@ class Tiling:
         """Lists to merge."""
         return self.block_rows * self.tile * self.parts
 
-    def fields(self, rows: int) -> tuple[tuple[str, int], ...]:
+    def fields(self, p: Problem) -> tuple[tuple[str, int], ...]:
         """What the kernel is told."""
+        stride = p.b * self.parts * self.splits
         return (
-            ("rows", rows),
+            ("rows", p.rows),
+            ("steps", p.n // stride),
+            ("rest", p.n % stride),
             ("tile", self.tile),
             ("parts", self.parts),
             ("splits", self.splits),

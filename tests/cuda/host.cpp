@@ -19,6 +19,7 @@ extern "C" void walk_block(const Bits* arr, const unsigned* numbers, unsigned th
   p.arr = arr;
   p.rows = numbers[0], p.in.outer = numbers[1], p.in.step = numbers[2], p.inner = 1;
   p.n = numbers[3], p.b = numbers[4], p.tile = numbers[5], p.parts = numbers[6], p.splits = numbers[7], p.block_rows = numbers[8];
+  p.steps = p.n / (p.b * p.parts * p.splits), p.rest = p.n % (p.b * p.parts * p.splits);
   for (unsigned thread = 0; thread < threads; ++thread) {
     const Share share = share_of(p, thread);
     if (share.row >= p.block_rows || share.part >= p.parts || row0 + share.row >= p.rows) continue;

@@ -19,34 +19,29 @@ __device__ inline u32 ceil_power_of_two(u32 x) { return x <= 1 ? 1 : 1u << bit_l
 
 // `m` candidate places, empty ones among them, to the k best of `row`. SORTED: `list` has room for
 // k entries rounded up to a power of two. LISTED: winners go to p.spare_keys, p.spare_positions
-// [rows][k], to be sorted there. `keys` and `positions` are in any memory, and
-// not the same afterwards.
+// [rows][k], to be sorted there. The candidates are not the same afterwards.
 template <class Team>
-__device__ inline void finish(const Params& p, const Selector<Team>& selector, Key* keys,
-                              u32* positions, u32 m, u32 row, const ListSink& list) {
-  const u32 most_extracted = 16;
-  // Pairs of survivors grow with the square of k.
-  const u32 most_few = Team::size < 128 ? Team::size : 128;
+__device__ inline void finish(const Params& p, SelectSpace<Team::size>& space, Key* keys, u32* positions, u32 m, u32 row,
+                              const ListSink& list) {
+  Selector<Team> selector(space, keys, positions, m);
   const RowEnds ends = ends_of(p, row);
   const OutputSink output = {p, ends};
-  if (Team::is_warp && !LISTED && p.k <= most_extracted) {
-    selector.extract(keys, positions, m, p.k, output);
-    return;
-  }
-  if (!LISTED && p.k <= most_few && selector.few(keys, positions, m, p.k, output)) return;
-
+#if EXTRACT
+  selector.extract(p.k, output);
+#else
   Threshold threshold = {0, NOWHERE - 1};  // every candidate, no empty place
-  if (p.k < p.candidates) threshold = selector.threshold(keys, positions, m, p.k);
+  if (p.k < p.candidates) threshold = selector.threshold(p.k, m);
   if (SORTED) {
     const u32 length = ceil_power_of_two(p.k);
     for (u32 i = p.k + Team::rank(); i < length; i += Team::size) list(i, 0, NOWHERE);
-    selector.emit(keys, positions, m, threshold, list);
+    selector.emit(threshold, list);
     sort_entries<Team>(list.keys, list.positions, length);
     for (u32 i = Team::rank(); i < p.k; i += Team::size) output(i, list.keys[i], list.positions[i]);
   } else if (LISTED) {
     const ListSink winners = {p.spare_keys + (u64)row * p.k, p.spare_positions + (u64)row * p.k};
-    selector.emit(keys, positions, m, threshold, winners);
+    selector.emit(threshold, winners);
   } else {
-    selector.emit(keys, positions, m, threshold, output);
+    selector.emit(threshold, output);
   }
+#endif
 }

@@ -80,9 +80,10 @@ struct CandidateSink {
 
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Params p) {
   typedef TeamOf<TEAM> Team;
+  typedef TeamOf<FINISHERS> Finishers;  // a short selection is quicker with fewer threads
   const u32 teams = THREADS / TEAM;
   extern __shared__ __align__(16) u8 shared[];
-  __shared__ SelectSpace<TEAM> spaces[teams];
+  __shared__ SelectSpace<FINISHERS> spaces[teams];
 
   const u32 team = threadIdx.x / TEAM;
   const u32 list_places = MERGE ? KB * p.tile * p.parts : 0;
@@ -93,8 +94,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   u32* const positions = (u32*)((Key*)shared + teams * places) + team * places;
   Key* const more_keys = keys + KB * p.b;
   u32* const more_positions = positions + KB * p.b;
-  const Selector<Team> selector = {spaces[team]};
-  selector.prepare();
+  if (!EXTRACT && Team::rank() < FINISHERS) Selector<Finishers>::prepare(spaces[team]);
 
   CandidateSink sink;
   sink.keys = keys;
@@ -156,9 +156,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     cluster_wait();
 #endif
     Team::sync();
-    if (block == 0) {
+    if (block == 0 && Team::rank() < FINISHERS) {
       const ListSink list = {more_keys, more_positions};
-      finish<Team>(p, selector, keys, positions, KB * p.b, row, list);
+      finish<Finishers>(p, spaces[team], keys, positions, KB * p.b, row, list);
     }
     Team::sync();
   }

@@ -19,6 +19,7 @@ struct Params {
   Rows in, out, index_out;
   u32 inner;
   u32 n, b, k, candidates;
+  u32 steps, rest;  // n / stride, n % stride of interleaved virtual buckets; see stage1.cuh
   u32 tile;         // buckets in a block
   u32 parts;        // of a bucket in a block
   u32 splits;       // blocks that share a bucket

@@ -12,8 +12,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) select(const P
   typedef TeamOf<THREADS> Team;
   extern __shared__ __align__(16) u8 shared[];
   __shared__ SelectSpace<THREADS> space;
-  const Selector<Team> selector = {space};
-  selector.prepare();
+  Selector<Team>::prepare(space);
 
   const u32 m = KB * p.b;
   const u32 list_places = MERGE ? m * p.splits : 0;
@@ -43,7 +42,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) select(const P
     for (u32 x = Team::rank(); x < m; x += THREADS) keys[x] = from_keys[x], positions[x] = from_positions[x];
 #endif
     Team::sync();
-    finish<Team>(p, selector, SHARED ? keys : from_keys, SHARED ? positions : from_positions, m, row, list);
+    finish<Team>(p, space, SHARED ? keys : from_keys, SHARED ? positions : from_positions, m, row, list);
     Team::sync();
   }
 }

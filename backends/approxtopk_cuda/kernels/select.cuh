@@ -1,28 +1,28 @@
 // Stage 2 for a team: the k best of m candidates, ties to the lower index.
 //
-// Few winners (`few`): the k-th of the threads' best candidates is a lower bound of the k-th
-// candidate, and hardly below it. What reaches it survives; survivors are ranked by comparing all
-// pairs, and a rank is a place in the output. Everything happens in two looks at the candidates.
+// 1. bound      The k-th of groups' best candidates is a lower bound of the k-th candidate, and
+//               hardly below it. A thread keeps what reaches it, in place; the rest is not looked at
+//               again. Skipped where candidates are not many times k.
+// 2. threshold  A radix select whose digits fit the data: the range of the keys left is cut into
+//               equal bins, these are counted, and the bin with the k-th key is the next range.
+//               Maxima of buckets lie close together, so bins of their range separate them where
+//               the top bits of a key would not; one pass is the rule, ceil(bits / log2(bins)) the
+//               worst case. When few are left in the bin, all pairs of them are compared; when all
+//               that are left have one key, indices are selected among in the same way.
+// 3. emit       What is better goes out, in candidate order.
 //
-// More winners, or too many survivors (`threshold`, `emit`): a radix select whose digits fit the
-// data: the range of the keys left is cut into equal bins, these are counted, and the bin with the
-// k-th key is the next range. Maxima of buckets lie close together, so bins of their range separate
-// them where the top bits of a key would not; one pass is the rule, ceil(bits / log2(bins)) the
-// worst case. When few are left in the bin, they are ranked by comparing all pairs; when all that
-// are left have one key, indices are selected among in the same way.
+// A warp that wants very few takes out the best candidate k times instead (`extract`).
 //
-// Very few winners and a warp (`extract`): the best candidate, k times.
-//
-// Nothing in the result depends on the order of threads.
+// Nothing in the result depends on the order of threads. The code is kept short: a row's selection
+// runs it once, so fetching and issuing it is most of its time.
 
 template <int SIZE> struct SelectSpace {
-  // Four bins a thread up to 2048; a warp's or a small block's space stays small.
+  // Four bins a thread, but 2048 at most.
   static const int bins = SIZE >= 512 ? 2048 : SIZE * 4;
-  static const int bits = SIZE >= 512 ? 11 : SIZE == 256 ? 10 : SIZE == 128 ? 9 : SIZE == 64 ? 8 : 7;
-  static const int room = SIZE >= 128 ? 256 : 64;  // survivors
-  static const int few = 64;                       // candidates that are left to a last ranking
-  Key list_keys[room];
-  u32 list_positions[room];
+  static const int bits = SIZE >= 512 ? 11 : SIZE == 256 ? 10 : SIZE == 128 ? 9 : 7;
+  static const int few = 64;  // candidates whose pairs are compared
+  Key list_keys[few];
+  u32 list_positions[few];
   Key least[32], greatest[32];  // per warp
   u32 totals[32];               // per warp
   u32 bin, above, inside, length;
@@ -37,31 +37,52 @@ struct Threshold {
   u32 last;
 };
 
-// Calls f(i, keys[i]) for the thread's share of m keys; loads go ahead of the calls. The code is
-// kept short: a row's selection runs it once, so fetching instructions is a good part of its time.
-template <class Team, class F> __device__ inline void each_key(const Key* keys, u32 m, const F& f) {
-  const u32 ahead = 4;
-#pragma unroll 1
-  for (u32 i = Team::rank(); i < m; i += ahead * Team::size) {
-    Key x[ahead];
-#pragma unroll
-    for (u32 j = 0; j < ahead; ++j) x[j] = i + j * Team::size < m ? keys[i + j * Team::size] : 0;
-#pragma unroll
-    for (u32 j = 0; j < ahead; ++j) {
-      if (i + j * Team::size < m) f(i + j * Team::size, x[j]);
-    }
-  }
-}
-
 template <class Team> struct Selector {
   typedef SelectSpace<Team::size> Space;
   static const int per_thread = Space::bins / Team::size;
   Space& space;
+  // Candidates, in any memory; those of a thread are `mine`, at its rank, then Team::size apart.
+  Key* keys;
+  u32* positions;
+  u32 mine;
 
-  // Before anything else; a barrier must follow before `threshold` is asked for.
-  __device__ void prepare() const {
+  // Before anything else; a barrier must follow before the rest.
+  __device__ static void prepare(Space& space) {
     for (int i = Team::rank(); i < Space::bins; i += Team::size) space.count[i] = 0;
     if (Team::rank() == 0) space.length = 0;
+  }
+
+  __device__ Selector(Space& s, Key* k, u32* p, u32 m)
+      : space(s), keys(k), positions(p), mine(m > Team::rank() ? (m - Team::rank() - 1) / Team::size + 1 : 0) {}
+
+  // Calls f(i, keys[i]) for the thread's candidates; loads go ahead of the calls.
+  template <class F> __device__ void each(const F& f) const {
+    const u32 ahead = 4;
+#pragma unroll 1
+    for (u32 c = 0; c < mine; c += ahead) {
+      const u32 i = Team::rank() + c * Team::size;
+      Key x[ahead];
+#pragma unroll
+      for (u32 j = 0; j < ahead; ++j) x[j] = c + j < mine ? keys[i + j * Team::size] : 0;
+#pragma unroll
+      for (u32 j = 0; j < ahead; ++j) {
+        if (c + j < mine) f(i + j * Team::size, x[j]);
+      }
+    }
+  }
+
+  // Calls f(x) for the greatest key of each `group` of the thread's candidates.
+  template <class F> __device__ void each_group(u32 group, const F& f) const {
+#pragma unroll 1
+    for (u32 c = 0; c < mine; c += group) {
+      Key best = 0;
+#pragma unroll 4
+      for (u32 j = c; j < c + group && j < mine; ++j) {
+        const Key x = keys[Team::rank() + j * Team::size];
+        best = x > best ? x : best;
+      }
+      f(best);
+    }
   }
 
   // Least and greatest of all threads' values.
@@ -76,7 +97,26 @@ template <class Team> struct Selector {
     greatest = warp_max(space.greatest[from]);
   }
 
-  // The bin that holds the `want`-th counted from the top; leaves all counts at zero.
+  // How far to shift a key's distance from the least so that it numbers a bin.
+  __device__ static int shift_for(Key width) {
+    const int length = bit_length(width);
+    return length > Space::bits ? length - Space::bits : 0;
+  }
+
+  __device__ void count(Key distance, int shift) const { atomicAdd(&space.count[(u32)(distance >> shift)], 1u); }
+
+  // Sum over the threads before this one; `totals` is free after the next barrier.
+  __device__ u32 scan(u32 own) const {
+    u32 before = warp_scan(own);
+    if (!Team::is_warp) {
+      if (Team::lane() == 31) space.totals[Team::warp()] = before;
+      Team::sync();
+      before += __reduce_add_sync(~0u, Team::lane() < Team::warp() ? space.totals[Team::lane()] : 0);
+    }
+    return before - own;
+  }
+
+  // After a barrier: the bin that holds the `want`-th counted from the top. Leaves all counts zero.
   __device__ void find_bin(u32 want) const {
     const u32 top = Space::bins - 1 - Team::rank() * per_thread;  // thread 0 has the highest bins
     u32 own[per_thread], sum = 0;
@@ -85,14 +125,7 @@ template <class Team> struct Selector {
       sum += own[i] = space.count[top - i];
       space.count[top - i] = 0;
     }
-    u32 before = warp_scan(sum);
-    if (!Team::is_warp) {
-      if (Team::lane() == 31) space.totals[Team::warp()] = before;
-      Team::sync();
-      const u32 total = Team::lane() < Team::warps ? space.totals[Team::lane()] : 0;
-      before += __reduce_add_sync(~0u, Team::lane() < Team::warp() ? total : 0);
-    }
-    before -= sum;
+    u32 before = scan(sum);
     if (before < want && want <= before + sum) {
 #pragma unroll
       for (int i = 0; i < per_thread; ++i) {
@@ -105,110 +138,44 @@ template <class Team> struct Selector {
     Team::sync();
   }
 
-  // How far to shift a key's distance from the least so that it numbers a bin.
-  __device__ static int shift_for(Key width) {
-    const int length = bit_length(width);
-    return length > Space::bits ? length - Space::bits : 0;
-  }
-
-  // Gives the k best to sink(rank, key, index), 1 <= k <= min(m, team, room). Returns false, and
-  // gives nothing, where too many candidates reach the bound.
-  template <class Sink>
-  __device__ bool few(const Key* keys, const u32* positions, u32 m, u32 k, const Sink& sink) const {
-    Key best = 0;
-    each_key<Team>(keys, m, [&](u32, Key x) { best = x > best ? x : best; });
-    const bool any = Team::rank() < m;
-    Key least = any ? best : ~(Key)0, greatest = any ? best : 0;
-    range(least, greatest);
-    const int shift = shift_for(greatest - least);
-    if (any) atomicAdd(&space.count[(u32)((best - least) >> shift)], 1u);
-    Team::sync();
-    find_bin(k);
-    const Key bound = least + ((Key)space.bin << shift);
-    each_key<Team>(keys, m, [&](u32 i, Key x) {
-      if (x >= bound) append(x, positions[i]);
-    });
-    Team::sync();
-    const u32 survivors = space.length;
-    if (survivors > Space::room) {
-      Team::sync();
-      if (Team::rank() == 0) space.length = 0;
-      return false;
-    }
-    rank_list(survivors, [&](u32 rank, const Entry<Key>& entry) {
-      if (rank < k) sink(rank, entry.key, entry.index);
-    });
-    Team::sync();
-    if (Team::rank() == 0) space.length = 0;
-    return true;
-  }
-
-  __device__ void append(Key key, u32 index) const {
-    const u32 at = atomicAdd(&space.length, 1u);
-    if (at < Space::room) space.list_keys[at] = key, space.list_positions[at] = index;
-  }
-
-  // Calls f(rank, entry) once for each entry of the list. Neighbouring threads share an entry's
-  // comparisons.
-  template <class F> __device__ void rank_list(u32 length, const F& f) const {
-    u32 shift = 0;  // log2 of the threads that share an entry
-    while (shift < 5 && length << (shift + 1) <= Team::size) ++shift;
-    const u32 sharing = 1u << shift;
-#pragma unroll 1
-    for (u32 first = 0; first < length; first += Team::size >> shift) {
-      const u32 i = first + (Team::rank() >> shift);
-      const Entry<Key> entry = {space.list_keys[i % Space::room], space.list_positions[i % Space::room]};
-      u32 ahead = 0;
-#pragma unroll 4
-      for (u32 j = Team::rank() & (sharing - 1); j < length; j += sharing) {
-        const Key key = space.list_keys[j];
-        const u32 index = space.list_positions[j];
-        ahead += (key > entry.key) | ((key == entry.key) & (index < entry.index));
-      }
-#pragma unroll 1
-      for (u32 d = sharing / 2; d; d /= 2) ahead += __shfl_xor_sync(~0u, ahead, d);
-      if ((Team::rank() & (sharing - 1)) == 0 && i < length) f(ahead, entry);
-    }
-  }
-
-  // The same for a warp and very few winners: the best candidate is taken out k times. Each lane
-  // knows its best; the one that loses it looks through its share again. Empties what it takes.
-  template <class Sink>
-  __device__ void extract(Key* keys, u32* positions, u32 m, u32 k, const Sink& sink) const {
-    Entry<Key> best;
-    u32 at;
-    const auto look = [&] {
-      best.key = 0, best.index = NOWHERE, at = 0;
-#pragma unroll 4
-      for (u32 i = Team::lane(); i < m; i += 32) {
-        const Entry<Key> other = {keys[i], positions[i]};
-        if (better(other, best)) best = other, at = i;
-      }
-    };
-    look();
-#pragma unroll 1
-    for (u32 rank = 0; rank < k; ++rank) {
-      const Key key = warp_max(best.key);
-      const u32 index = warp_min(best.key == key ? best.index : NOWHERE);
-      if (best.index == index) {
-        sink(rank, key, index);
-        keys[at] = 0, positions[at] = NOWHERE;
-        look();
-      }
-      __syncwarp();
-    }
-  }
-
-  // The threshold of the k best, 1 <= k <= candidates. `keys` and `positions` are anywhere.
-  __device__ Threshold threshold(const Key* keys, const u32* positions, u32 m, u32 k) const {
-    Key least = ~(Key)0, greatest = 0;
-    each_key<Team>(keys, m, [&](u32, Key x) {
+  // Drops candidates that can't be among the k best. Returns the least and greatest key left.
+  __device__ void bound(u32 k, u32 group, Key& least, Key& greatest) {
+    least = ~(Key)0, greatest = 0;
+    each_group(group, [&](Key x) {
       least = x < least ? x : least;
       greatest = x > greatest ? x : greatest;
     });
     range(least, greatest);
-    int shift = shift_for(greatest - least);
-    each_key<Team>(keys, m, [&](u32, Key x) { atomicAdd(&space.count[(u32)((x - least) >> shift)], 1u); });
+    const int shift = shift_for(greatest - least);
+    each_group(group, [&](Key x) { count(x - least, shift); });
+    Team::sync();
+    find_bin(k);
+    least += (Key)space.bin << shift;
+    u32 kept = Team::rank();
+    each([&](u32 i, Key x) {
+      if (x < least) return;
+      keys[kept] = x;  // at i or before it
+      positions[kept] = positions[i];
+      kept += Team::size;
+    });
+    mine = kept / Team::size;
+  }
+
+  // The threshold of the k best, 1 <= k < candidates.
+  __device__ Threshold threshold(u32 k, u32 m) {
+    Key least, greatest;
+    // As many groups as give a good bound: half as many again as are wanted.
+    const u32 group = 3 * k <= 2 * Team::size ? mine : m / (k + k / 2);
+    if (m >= 3 * k && m >= Team::size && k < 1u << 30) {
+      bound(k, group > 1 ? group : 1, least, greatest);
+    } else {
+      least = ~(Key)0, greatest = 0;
+      each([&](u32, Key x) {
+        least = x < least ? x : least;
+        greatest = x > greatest ? x : greatest;
+      });
+      range(least, greatest);
+    }
 
     Threshold result = {0, NOWHERE};
     bool by_index = false;  // all that is left has the key result.key
@@ -217,6 +184,11 @@ template <class Team> struct Selector {
     const auto digit = [&](u32 i, Key x) { return by_index ? (Key)~positions[i] : x; };
     const auto left = [&](Key x, Key d) { return d >= least && d <= greatest && (!by_index || x == result.key); };
     while (true) {
+      const int shift = shift_for(greatest - least);
+      each([&](u32 i, Key x) {
+        const Key d = digit(i, x);
+        if (left(x, d)) count(d - least, shift);
+      });
       Team::sync();
       find_bin(want);
       const u32 inside = space.inside;
@@ -235,20 +207,26 @@ template <class Team> struct Selector {
         by_index = true;
         least = 0, greatest = (u32)~0u;
       }
-      shift = shift_for(greatest - least);
-      each_key<Team>(keys, m, [&](u32 i, Key x) {
-        const Key d = digit(i, x);
-        if (left(x, d)) atomicAdd(&space.count[(u32)((d - least) >> shift)], 1u);
-      });
     }
 
-    each_key<Team>(keys, m, [&](u32 i, Key x) {
-      if (left(x, digit(i, x))) append(x, positions[i]);
+    each([&](u32 i, Key x) {
+      if (!left(x, digit(i, x))) return;
+      const u32 at = atomicAdd(&space.length, 1u);
+      space.list_keys[at] = x, space.list_positions[at] = positions[i];
     });
     Team::sync();
-    rank_list(space.length, [&](u32 rank, const Entry<Key>& entry) {
-      if (rank == want - 1) space.key = entry.key, space.last = entry.index;
-    });
+    const u32 few = space.length;
+#pragma unroll 1
+    for (u32 i = Team::rank(); i < few; i += Team::size) {
+      const Entry<Key> entry = {space.list_keys[i], space.list_positions[i]};
+      u32 ahead = 0;
+#pragma unroll 1
+      for (u32 j = 0; j < few; ++j) {
+        const Entry<Key> other = {space.list_keys[j], space.list_positions[j]};
+        ahead += better(other, entry);
+      }
+      if (ahead == want - 1) space.key = entry.key, space.last = entry.index;
+    }
     Team::sync();
     if (Team::rank() == 0) space.length = 0;
     result.key = space.key;
@@ -256,36 +234,57 @@ template <class Team> struct Selector {
     return result;
   }
 
-  // Gives the selected candidates to sink(place, key, index), in candidate order. Each warp first
-  // moves those of its run of candidates to the run's beginning, so that a whole warp then writes
-  // neighbouring places.
-  template <class Sink>
-  __device__ void emit(Key* keys, u32* positions, u32 m, const Threshold& threshold, const Sink& sink) const {
-    const u32 run = (m + Team::size - 1) / Team::size * 32;
-    const u32 begin = Team::warp() * run, end = begin + run < m ? begin + run : m;
-    u32 own = 0;
-#pragma unroll 2
-    for (u32 i = begin + Team::lane(); i - Team::lane() < end; i += 32) {
-      const Key key = i < end ? keys[i] : 0;
-      const u32 index = i < end ? positions[i] : NOWHERE;
-      const bool selected = i < end && (key > threshold.key || (key == threshold.key && index <= threshold.last));
-      const u32 ballot = __ballot_sync(~0u, selected);
-      if (selected) {  // no lane writes where another has yet to read
-        const u32 to = begin + own + __popc(ballot & ((1u << Team::lane()) - 1));
-        keys[to] = key;
-        positions[to] = index;
-      }
-      own += __popc(ballot);
-    }
+  // Gives the selected candidates to sink(place, key, index), neighbouring threads at neighbouring
+  // places.
+  template <class Sink> __device__ void emit(const Threshold& threshold, const Sink& sink) {
+    u32 kept = Team::rank();
+    each([&](u32 i, Key x) {
+      if (x < threshold.key || (x == threshold.key && positions[i] > threshold.last)) return;
+      keys[kept] = x;
+      positions[kept] = positions[i];
+      kept += Team::size;
+    });
+    mine = kept / Team::size;
     u32 place = 0;
     if (!Team::is_warp) {
+      const u32 own = __reduce_add_sync(~0u, mine);
       if (Team::lane() == 0) space.totals[Team::warp()] = own;
       Team::sync();
       place = __reduce_add_sync(~0u, Team::lane() < Team::warp() ? space.totals[Team::lane()] : 0);
-    } else {
-      __syncwarp();
     }
+    const u32 most = __reduce_max_sync(~0u, mine);
+#pragma unroll 1
+    for (u32 c = 0; c < most; ++c) {
+      const u32 ballot = __ballot_sync(~0u, c < mine);
+      const u32 i = Team::rank() + c * Team::size;
+      if (c < mine) sink(place + __popc(ballot & ((1u << Team::lane()) - 1)), keys[i], positions[i]);
+      place += __popc(ballot);
+    }
+  }
+
+  // For a warp: gives the k best to sink(rank, key, index). Each lane knows its best; the one that
+  // loses it looks through its share again.
+  template <class Sink> __device__ void extract(u32 k, const Sink& sink) const {
+    Entry<Key> best;
+    u32 at;
+    const auto look = [&] {
+      best.key = 0, best.index = NOWHERE, at = Team::rank();
 #pragma unroll 2
-    for (u32 i = Team::lane(); i < own; i += 32) sink(place + i, keys[begin + i], positions[begin + i]);
+      for (u32 c = 0; c < mine; ++c) {
+        const u32 i = Team::rank() + c * Team::size;
+        const Entry<Key> other = {keys[i], positions[i]};
+        if (better(other, best)) best = other, at = i;
+      }
+    };
+    look();
+#pragma unroll 1
+    for (u32 rank = 0; rank < k; ++rank) {
+      const Key key = warp_max(best.key);
+      const u32 index = warp_min(best.key == key ? best.index : NOWHERE);
+      if (best.index != index) continue;
+      sink(rank, key, index);
+      keys[at] = 0, positions[at] = NOWHERE;
+      look();
+    }
   }
 };

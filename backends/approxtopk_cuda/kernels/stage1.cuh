@@ -15,7 +15,8 @@ struct Place {
   const Bits* base;
   i64 element_step;
   u32 first, stride, length;
-  u32 index;  // of the element base[0] in its row
+  u32 steps, rest;  // length / stride, length % stride
+  u32 index;        // of the element base[0] in its row
 };
 
 // V neighbouring elements, as words.
@@ -76,10 +77,14 @@ __device__ inline void walk(Queue (&queues)[V], const Place& place) {
 #pragma unroll
   for (int u = 0; u < V; ++u) queues[u].clear();
   if (place.first >= place.length) return;
-  const u32 room = place.length - place.first;
-  u32 steps = room >= V ? (room - V) / place.stride + 1 : 0;  // of V elements each
-  const u64 rest = (u64)steps * place.stride;
-  if (V > 1 && rest < room) insert_partial(queues, place, steps, room - (u32)rest);
+  u32 steps = place.steps;  // of V elements each
+  if (place.first < place.rest) {
+    const u32 count = place.rest - place.first;
+    if (count >= V)
+      ++steps;
+    else
+      insert_partial(queues, place, steps, count);
+  }
   if (steps == 0) return;
 
   const i64 pitch = place.stride * place.element_step;
@@ -128,10 +133,14 @@ __device__ inline Share share_of(const Params& p, u32 thread) {
   share.part = thread / p.block_rows / p.tile;
 #elif INTERLEAVED  // neighbouring threads take neighbouring buckets, then neighbouring parts
   const u32 v = thread * V;
-  share.part = v / p.tile;
-  share.bucket = v % p.tile;
-  share.row = share.part / p.parts;
-  share.part %= p.parts;
+  share.row = share.part = 0;
+  share.bucket = v;
+  if (v >= p.tile) {
+    share.part = v / p.tile;
+    share.bucket = v % p.tile;
+    share.row = share.part / p.parts;
+    share.part %= p.parts;
+  }
 #else  // neighbouring threads take neighbouring parts of a bucket
   const u32 groups = p.parts / V;
   share.part = thread % groups * V;
@@ -153,6 +162,8 @@ __device__ inline Place place_of(const Params& p, const Share& share, u32 row, u
   place.first = part * p.b + bucket;
   place.stride = p.b * parts;
   place.length = bucket < p.b ? p.n : 0;
+  place.steps = p.steps;
+  place.rest = p.rest;
   place.index = 0;
 #else
   const u32 run = p.n / p.b, longer = p.n % p.b;
@@ -161,6 +172,8 @@ __device__ inline Place place_of(const Params& p, const Share& share, u32 row, u
   place.first = part;
   place.stride = parts;
   place.length = bucket < p.b ? run + (bucket < longer) : 0;
+  place.steps = place.length / parts;
+  place.rest = place.length % parts;
 #endif
   return place;
 }

@@ -1,4 +1,4 @@
-// A team: the threads that work on one row together, a warp or a block.
+// A team: the threads that work on one row together, a warp, a block, or the first of a block.
 
 template <int SIZE> struct TeamOf {
   static const int size = SIZE;
@@ -11,8 +11,10 @@ template <int SIZE> struct TeamOf {
   __device__ static void sync() {
     if (is_warp)
       __syncwarp();
-    else
+    else if (SIZE == THREADS)
       __syncthreads();
+    else
+      asm volatile("bar.sync 1, %0;" ::"n"(SIZE) : "memory");
   }
 };
 
