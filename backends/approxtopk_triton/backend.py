@@ -22,72 +22,64 @@ class TritonBackend(TensorBackend):
     name = "triton"
 
     def __init__(self) -> None:
-        self._tuned: dict[tuple[Request, tuple[int, ...]], launch.Pipeline] = {}
+        self._pipelines: dict[tuple[Request, tuple[int, ...]], launch.Pipeline] = {}
 
     def refuses(self, request: Request) -> str | None:
         return super().refuses(request) or policy.refusal(request)
 
     def select(self, arr: Tensor, request: Request, out: Pair | None = None) -> Pair:
-        values, indices = out if out is not None and _both_contiguous(out) else _empty(arr, request)
-        if not request.empty:
-            if arr.is_neg():  # the bit that says that what is in memory is to be negated
-                arr = arr.resolve_neg()
-            if _layout(request, arr.stride()) is None:
-                arr = arr.contiguous()  # rows that can't be numbered with one division
-            if not arr.is_cuda or arr.device.index == torch.cuda.current_device():
-                self._pipeline(request, arr, values, indices)(arr, values, indices)
-            else:
-                with torch.cuda.device(arr.device):
-                    self._pipeline(request, arr, values, indices)(arr, values, indices)
-        if out is None or out[0] is values:
+        if out is not None and not (out[0].is_contiguous() and out[1].is_contiguous()):
+            for given, made in zip(out, self.select(arr, request), strict=True):
+                given.copy_(made)
+            return out
+        values, indices = out or (
+            arr.new_empty(request.out_shape),
+            arr.new_empty(request.out_shape, dtype=_INDEX_DTYPES[request.index_dtype]),
+        )
+        if request.empty:
             return values, indices
-        for given, made in zip(out, (values, indices), strict=True):
-            given.copy_(made)
-        return out
+        if arr.is_neg():  # the bit that says that what is in memory is to be negated
+            arr = arr.resolve_neg()
+        if not arr.is_cuda or arr.get_device() == torch.cuda.current_device():
+            self._launch(arr, request, values, indices)
+        else:
+            with torch.cuda.device(arr.device):
+                self._launch(arr, request, values, indices)
+        return values, indices
+
+    def _launch(self, arr: Tensor, request: Request, values: Tensor, indices: Tensor) -> None:
+        pipeline = self._pipelines.get((request, arr.stride()))
+        if pipeline is None:
+            layout = _layout(request, arr.stride())
+            if layout is None:  # rows that can't be numbered with one division
+                self._launch(arr.contiguous(), request, values, indices)
+                return
+            pipeline = _default(request, layout)
+            if not tune.TUNING:
+                self._pipelines[request, arr.stride()] = pipeline
+            elif tune.can_measure():
+                pipeline = tune.fastest(request, layout, arr, values, indices)
+                self._pipelines[request, arr.stride()] = pipeline
+        pipeline(arr, values, indices)
 
     def kernel(self, request: Request) -> str:
-        return _default(request, contiguous_strides(request.shape)).name
+        return _contiguous(request).name or "none"
 
     def workspace(self, request: Request) -> int:
-        return sum(_default(request, contiguous_strides(request.shape)).workspaces.values())
-
-    def _pipeline(
-        self, request: Request, arr: Tensor, values: Tensor, indices: Tensor
-    ) -> launch.Pipeline:
-        """The pipeline of the default configuration, or of the fastest where that was measured."""
-        strides = arr.stride()
-        if not tune.TUNING:
-            return _default(request, strides)
-        tuned = self._tuned.get((request, strides))
-        if tuned is not None:
-            return tuned
-        layout = _layout(request, strides)
-        if layout is None or not tune.can_measure():
-            return _default(request, strides)
-        found = tune.fastest(request, layout, arr, values, indices)
-        self._tuned[request, strides] = found
-        return found
+        return sum(_contiguous(request).workspaces.values())
 
 
-@lru_cache(maxsize=4096)
 def _layout(request: Request, strides: tuple[int, ...]) -> Layout | None:
     return row_layout(request.shape, request.axis, request.k, strides)
 
 
 @lru_cache(maxsize=4096)
-def _default(request: Request, strides: tuple[int, ...]) -> launch.Pipeline:
-    layout = _layout(request, strides)
-    assert layout is not None
+def _default(request: Request, layout: Layout) -> launch.Pipeline:
     device = launch.device_of(request.device)
     return launch.Pipeline(request, layout, device, policy.default(request, layout, device))
 
 
-def _both_contiguous(out: Pair) -> bool:
-    return out[0].is_contiguous() and out[1].is_contiguous()
-
-
-def _empty(arr: Tensor, request: Request) -> Pair:
-    return (
-        torch.empty(request.out_shape, dtype=arr.dtype, device=arr.device),
-        torch.empty(request.out_shape, dtype=_INDEX_DTYPES[request.index_dtype], device=arr.device),
-    )
+def _contiguous(request: Request) -> launch.Pipeline:
+    layout = _layout(request, contiguous_strides(request.shape))
+    assert layout is not None, "a contiguous array has an outer and an inner axis at most"
+    return _default(request, layout)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -14,7 +16,13 @@ from approxtopk import Request
 
 from . import schedule
 from .kernels.buckets import bucket_kernel
-from .kernels.select import long_row_kernel, narrow_kernel, order_kernel, row_kernel
+from .kernels.select import (
+    fused_kernel,
+    long_row_kernel,
+    narrow_kernel,
+    order_kernel,
+    select_kernel,
+)
 from .layout import Layout
 from .policy import Config, Device
 from .schedule import Launch
@@ -22,7 +30,8 @@ from .schedule import Launch
 KERNELS: dict[str, Any] = {
     "bucket": bucket_kernel,
     "merge": bucket_kernel,
-    "row": row_kernel,
+    "fused": fused_kernel,
+    "select": select_kernel,
     "narrow": narrow_kernel,
     "long": long_row_kernel,
     "order": order_kernel,
@@ -36,53 +45,62 @@ class Pipeline:
 
     def __init__(self, request: Request, layout: Layout, device: Device, config: Config) -> None:
         launches = schedule.launches(request, layout, device, config)
-        self.workspaces = dict(launch.creates for launch in launches if launch.creates)
-        self._words = tuple(-(-size // 8) for size in self.workspaces.values())
-        self._ordered = any(launch.kernel == "order" for launch in launches)
-        names = ["x", "values", "indices", *self.workspaces]
-        names += schedule.UNORDERED if self._ordered else ()
-        self.steps = tuple(_step(launch, request, layout, names) for launch in launches)
         self.name = " + ".join(launch.kernel for launch in launches)
+        self.workspaces = dict(launch.creates for launch in launches if launch.creates)
+        self._ordered = any(launch.kernel == "order" for launch in launches)
+        names = ["x", *schedule.OUTPUT, *(schedule.UNORDERED if self._ordered else ())]
+        words = [-(-size // 16) * 2 for size in self.workspaces.values()]  # 16-byte aligned
+        self._offsets = [sum(words[:i]) for i in range(len(words))]
+        self._words = sum(words)
+        self._steps = [
+            _step(launch, request, layout, [*names, *self.workspaces]) for launch in launches
+        ]
+        self._compiled: dict[tuple[bool, ...], list[Any]] = {}
 
     def __call__(self, arr: Tensor, values: Tensor, indices: Tensor) -> None:
         """Select from `arr` into contiguous outputs, on the current device and stream."""
         tensors = [arr, values, indices]
-        for words in self._words:
-            tensors.append(torch.empty(words, dtype=torch.int64, device=arr.device))
         if self._ordered:
             tensors += (torch.empty_like(values), torch.empty_like(indices))
-        for step in self.steps:
-            step([tensors[place] for place in step.places])
-
-
-@dataclass
-class Step:
-    """One launch: a kernel, where its tensors are in the pipeline's list, its other arguments."""
-
-    kernel: Any
-    places: tuple[int, ...]
-    numbers: tuple[int | bool, ...]
-    grid: tuple[int, int, int]
-    options: dict[str, Any]
-    compiled: dict[tuple[bool, ...], Any] = field(default_factory=dict)
-
-    def __call__(self, tensors: list[Tensor]) -> None:
-        """Launch; the first call for an alignment of the pointers compiles."""
-        if INTERPRETED:
-            self.kernel[self.grid](*tensors, *self.numbers)
+        pointers = [tensor.data_ptr() for tensor in tensors]
+        aligned = tuple([pointer % 16 == 0 for pointer in pointers])
+        if self._words:
+            work = torch.empty(self._words, dtype=torch.int64, device=arr.device)
+            pointers += [work.data_ptr() + 8 * offset for offset in self._offsets]
+        runners = self._compiled.get(aligned)
+        if runners is None:
+            parts = [work[offset:] for offset in self._offsets]
+            self._first([*tensors, *parts], aligned)
             return
-        aligned = tuple([tensor.data_ptr() % 16 == 0 for tensor in tensors])
-        compiled = self.compiled.get(aligned)
-        if compiled is not None:  # without the specialising and hashing that `kernel[grid]` does
-            compiled[self.grid](*tensors, *self.numbers)
-        elif torch.cuda.is_current_stream_capturing():
+        # With addresses for tensors a launch asks neither torch nor the driver about them.
+        for step, runner in zip(self._steps, runners, strict=True):
+            runner(*step.pick(pointers), *step.numbers)
+
+    def _first(self, tensors: list[Tensor], aligned: tuple[bool, ...]) -> None:
+        """Compile for the alignment of these tensors, and launch."""
+        if not INTERPRETED and torch.cuda.is_current_stream_capturing():
             raise RuntimeError(
                 "approxtopk's Triton kernels for this call are not compiled yet, which can't be "
                 "done while a CUDA graph is captured: make the same call once before capturing"
             )
-        else:
-            launched = self.kernel[self.grid](*tensors, *self.numbers, **self.options)
-            self.compiled[aligned] = launched
+        launched = [
+            step.kernel[step.grid](*step.pick(tensors), *step.numbers, **step.options)
+            for step in self._steps
+        ]
+        if not INTERPRETED:
+            runners = zip(launched, self._steps, strict=True)
+            self._compiled[aligned] = [compiled[step.grid] for compiled, step in runners]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One launch: a kernel, which of the pipeline's tensors it gets, its other arguments."""
+
+    kernel: Any
+    pick: Callable[[Sequence[Any]], tuple[Any, ...]]
+    numbers: tuple[int | bool, ...]
+    grid: tuple[int, int, int]
+    options: dict[str, Any]
 
 
 def _step(launch: Launch, request: Request, layout: Layout, names: list[str]) -> Step:
@@ -90,7 +108,7 @@ def _step(launch: Launch, request: Request, layout: Layout, names: list[str]) ->
     kernel = KERNELS[launch.kernel]
     return Step(
         kernel,
-        tuple(names.index(name) for name in launch.arrays),
+        itemgetter(*map(names.index, launch.arrays)),
         tuple(numbers[name] for name in kernel.arg_names if name in numbers),
         (launch.programs, 1, 1),
         options_of(launch),

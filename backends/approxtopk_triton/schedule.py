@@ -14,8 +14,8 @@ from .policy import MOST_THREADS, Config, Device, ceil_pow2, direct, floor_pow2,
 OUTPUT = ("values", "indices")
 UNORDERED = ("unordered values", "unordered indices")
 
-#: Candidates that `long_row_kernel` reads at a time.
-READ_AGAIN = 4096
+#: Candidates that `select_kernel` holds in one tensor, and `long_row_kernel` reads at a time.
+SELECTED, READ_AGAIN = 2048, 4096
 
 Constants = dict[str, int | bool]
 
@@ -28,7 +28,7 @@ class Launch:
     and workspaces. A pointer that the kernel won't follow is "x" too.
     """
 
-    kernel: str  #: "bucket", "merge", "narrow", "row", "long" or "order"
+    kernel: str  #: "bucket", "merge", "fused", "narrow", "select", "long" or "order"
     arrays: tuple[str, ...]
     programs: int
     warps: int
@@ -144,9 +144,8 @@ def _fused(request: Request, layout: Layout, device: Device, config: Config) -> 
         **_queues(request, layout, config),
         "B": B,
         "S": max(1, min(floor_pow2(policy.steps(request)), lanes // B)),
-        "STAGED": False,
     }
-    return Launch("row", ("x", *_out(request), "x"), request.rows, config.warps, constants)
+    return Launch("fused", ("x", *_out(request)), request.rows, config.warps, constants)
 
 
 def _selection(request: Request, layout: Layout, device: Device, source: str) -> list[Launch]:
@@ -180,10 +179,10 @@ def _selection(request: Request, layout: Layout, device: Device, source: str) ->
         constants |= {"CHUNK": READ_AGAIN}
         found.append(Launch("long", arrays, request.rows, most // 2, constants, {"b": count}))
         return found
-    lanes = ceil_pow2(count)
-    constants |= {"B": lanes, "S": 1, "U": 1, "KB": 1, "INTERLEAVED": True, "PACKED": False}
-    warps = min(most, max(1, lanes // (8 * device.warp_size)))
-    found.append(Launch("row", arrays, request.rows, warps, constants, {"b": count}))
+    lanes = min(SELECTED, ceil_pow2(count))
+    constants |= {"CHUNK": lanes, "CHUNKS": -(-count // lanes)}
+    warps = max(1, lanes // (8 * device.warp_size))
+    found.append(Launch("select", arrays, request.rows, warps, constants, {"b": count}))
     return found
 
 

@@ -1,7 +1,10 @@
 """Order-preserving integer keys in Triton, and back: no kernel computes with floats.
 
 A key is unsigned, and greater for an element to be selected earlier: uint64 for 64-bit elements,
-else uint32 with the element's bits at the top.  No float has the key 0, in either direction.
+else uint32 with what tells elements apart in its upper bits.  A float's key is its magnitude, with
+its sign, counted from -inf, which has 1; so both zeros are one, and all that lies beyond +inf,
+where negative NaNs arrive by wrapping around, is cut to one key for NaN.  None is 0, in either
+direction.
 """
 
 from __future__ import annotations
@@ -39,9 +42,21 @@ def shift(TYPE):
 
 @triton.constexpr_function
 def infinity(TYPE):
-    """Bits of +inf, as an unshifted integer."""
+    """Bits of +inf."""
     mantissa = TYPE.fp_mantissa_width
     return ((1 << (TYPE.primitive_bitwidth - 1 - mantissa)) - 1) << mantissa
+
+
+@triton.constexpr_function
+def zero_key(TYPE):
+    """Key of 0.0, unshifted: -inf has 1."""
+    return infinity(TYPE) + 1
+
+
+@triton.constexpr_function
+def nan_key(TYPE):
+    """Key of every NaN, unshifted: one more than that of +inf."""
+    return 2 * infinity(TYPE) + 2
 
 
 @triton.constexpr_function
@@ -69,13 +84,11 @@ def order_key(bits, TYPE: tl.constexpr, LARGEST: tl.constexpr):
     TOP: tl.constexpr = 1 << (key_bits(TYPE) - 1)
     bits = bits.to(key_type(TYPE)) << shift(TYPE)
     if is_float(TYPE):
-        INF: tl.constexpr = infinity(TYPE) << shift(TYPE)
-        NAN: tl.constexpr = TOP + ((infinity(TYPE) + 1) << shift(TYPE))
-        # Negative numbers fall as their bits rise, so all of theirs are inverted.
+        ZERO: tl.constexpr = zero_key(TYPE) << shift(TYPE)
+        NAN: tl.constexpr = nan_key(TYPE) << shift(TYPE)
         sign = bits.to(key_type(TYPE, signed=True), bitcast=True) >> (key_bits(TYPE) - 1)
-        key = bits ^ (sign.to(key_type(TYPE), bitcast=True) | TOP)
-        key = tl.where(bits == TOP, TOP, key)  # -0.0
-        key = tl.where((bits & (TOP - 1)) > INF, NAN, key)
+        sign = sign.to(key_type(TYPE), bitcast=True)
+        key = tl.minimum(((bits & (TOP - 1)) ^ sign) - sign + ZERO, NAN)
     elif is_signed(TYPE):
         key = bits ^ TOP
     else:
@@ -92,8 +105,9 @@ def restore(key, pointers, mask, TYPE: tl.constexpr, LARGEST: tl.constexpr):
     TOP: tl.constexpr = 1 << (TYPE.primitive_bitwidth - 1)
     key = ((key if LARGEST else ~key) >> shift(TYPE)).to(bits_type(TYPE))
     if is_float(TYPE):
-        ambiguous = mask & ((key == TOP) | (key > TOP + infinity(TYPE)))
-        bits = key ^ tl.where(key >= TOP, TOP, 2 * TOP - 1)
+        ZERO: tl.constexpr = zero_key(TYPE)
+        ambiguous = mask & ((key == ZERO) | (key == nan_key(TYPE)))
+        bits = tl.where(key >= ZERO, key - ZERO, (ZERO - key) | TOP)
         bits = tl.where(ambiguous, tl.load(pointers, mask=ambiguous, other=0), bits)
     elif is_signed(TYPE):
         bits = key ^ TOP

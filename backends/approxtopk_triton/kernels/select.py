@@ -39,60 +39,48 @@ def search(keys, k, BITS: tl.constexpr):
 
 
 @triton.jit
-def find_cut(keys, indices, k, BITS: tl.constexpr):
-    """Key and greatest index of the last winner: all that tie with it have no greater one.
-
-    Where exactly k keys reach a threshold, that and any index will do.
-    """
-    threshold, reached = search(keys, k, BITS)
-    last = k * 0 + NONE
-    if reached != k:
-        above = k * 0
-        backwards = ()
-        for j in tl.static_range(len(keys)):
-            above += tl.sum((keys[j] > threshold).to(tl.int32))
-            backwards = backwards + (tl.where(keys[j] == threshold, NONE - indices[j], 0),)
-        least, _ = search(backwards, k - above, 31)
-        last = NONE - least
-    return threshold, last
+def last_tied(keys, indices, threshold, k):
+    """The greatest index among those tied at the threshold that still belongs to the top k."""
+    above = k * 0
+    backwards = ()
+    for j in tl.static_range(len(keys)):
+        above += tl.sum((keys[j] > threshold).to(tl.int32))
+        backwards = backwards + (tl.where(keys[j] == threshold, NONE - indices[j], 0),)
+    least, _ = search(backwards, k - above, 31)
+    return NONE - least
 
 
 @triton.jit
 def wins(key, index, threshold, last):
-    """Whether an element is among the winners that `find_cut` tells apart."""
+    """Whether elements are better than, or tied with but not behind, the last winner."""
     return (key > threshold) | ((key == threshold) & (index <= last))
 
 
-@triton.jit(do_not_specialize=["rows", "k"])
-def row_kernel(
-    x, values, indices, source,
-    rows, n, b, k, inner,
-    x_outer, x_inner, x_element, x_step, out_outer, out_inner, out_element,
-    B: tl.constexpr, S: tl.constexpr, U: tl.constexpr, KB: tl.constexpr, STAGED: tl.constexpr,
+@triton.jit(do_not_specialize=["k"])
+def fused_kernel(
+    x, values, indices,
+    n, b, k, inner, x_outer, x_inner, x_element, x_step, out_outer, out_inner, out_element,
+    B: tl.constexpr, S: tl.constexpr, U: tl.constexpr, KB: tl.constexpr,
     INTERLEAVED: tl.constexpr, LARGEST: tl.constexpr, PACKED: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
-    """The top k of a row in one program: both stages, or stage 2 of `STAGED` candidates.
+    """Both stages of a row in one program: the top k of the `KB` best of its b buckets.
 
-    Candidates stay in registers: `B` lanes (at least b, a power of two) with `KB` each.  `STAGED`
-    reads `b` candidates a row from `source` as `bucket_kernel` left them, else reads `x`.
-    Programs: rows.  Preferred where rows suffice to fill the device, and for stage 2.
+    Candidates stay in registers: `B` lanes (at least b, a power of two) with `KB` each, and each
+    lane's bucket is shared by `S` of them while the row is read, once.  Programs: rows.
+    Preferred where these suffice to fill the device.
     """
     row = tl.program_id(0)
     base = row_offset(row // inner, row % inner, x_outer, x_inner)
     lane = tl.arange(0, B)
-    there = lane < b
-    if STAGED:
-        all_keys, all_indices = candidate_arrays(source, rows.to(tl.int64) * b, x.dtype.element_ty)
-        at = row.to(tl.int64) * b + lane
-        keys = (tl.load(all_keys + at, mask=there, other=0),)
-        found = (tl.load(all_indices + at, mask=there, other=NONE),)
-    else:
-        keys, found = input_queues(
-            x, base, lane, there, 0, tl.cdiv(n, b), n, b, x_element, x_step,
-            B, KB, S, U, INTERLEAVED, LARGEST, PACKED, WIDE,
-        )  # fmt: skip
+    keys, found = input_queues(
+        x, base, lane, lane < b, 0, tl.cdiv(n, b), n, b, x_element, x_step,
+        B, KB, S, U, INTERLEAVED, LARGEST, PACKED, WIDE,
+    )  # fmt: skip
 
-    threshold, last = find_cut(keys, found, k, key_bits(x.dtype.element_ty))
+    threshold, reached = search(keys, k, key_bits(x.dtype.element_ty))
+    last = k * 0 + NONE
+    if reached != k:
+        last = last_tied(keys, found, threshold, k)
     won = tl.zeros((B,), tl.int32)
     for j in tl.static_range(KB):
         won += wins(keys[j], found[j], threshold, last).to(tl.int32)
@@ -106,6 +94,17 @@ def row_kernel(
 
 
 @triton.jit
+def load_indices(indices, start, count, needed, CHUNK: tl.constexpr, STAGED: tl.constexpr):
+    """Indices of CHUNK candidates, of those that are needed at the least."""
+    at = start + tl.arange(0, CHUNK)
+    if STAGED:
+        index = tl.load(indices + at, mask=needed & (at < count), other=NONE)
+    else:
+        index = tl.where(at < count, at, NONE)
+    return index
+
+
+@triton.jit
 def load_chunk(
     x, keys, indices, base, start, count, x_element,
     CHUNK: tl.constexpr, STAGED: tl.constexpr, LARGEST: tl.constexpr, WIDE: tl.constexpr,
@@ -115,13 +114,52 @@ def load_chunk(
     there = at < count
     if STAGED:
         key = tl.load(keys + at, mask=there, other=0)
-        index = tl.load(indices + at, mask=there, other=NONE)
     else:
         offset = (at.to(tl.int64) if WIDE else at) * x_element
         bits = tl.load(as_bits(x) + base + offset, mask=there, other=0)
         key = tl.where(there, order_key(bits, x.dtype.element_ty, LARGEST), 0)
-        index = tl.where(there, at, NONE)
-    return key, index
+    return key, load_indices(indices, start, count, there, CHUNK, STAGED)
+
+
+@triton.jit(do_not_specialize=["rows", "k"])
+def select_kernel(
+    x, values, indices, source,
+    rows, b, k, inner, x_outer, x_inner, x_element, out_outer, out_inner, out_element,
+    CHUNK: tl.constexpr, CHUNKS: tl.constexpr, STAGED: tl.constexpr,
+    LARGEST: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """Stage 2 in one program: the top k of a row's `b` candidates, at most CHUNK * CHUNKS.
+
+    Reads `source`, or without `STAGED` the row itself.  Keys stay in registers; indices, of which
+    few are needed, are read when they are.  Programs: rows.
+    """
+    row = tl.program_id(0)
+    base = row_offset(row // inner, row % inner, x_outer, x_inner)
+    stored, at = candidate_arrays(source, rows.to(tl.int64) * b, x.dtype.element_ty)
+    stored += row.to(tl.int64) * b
+    at += row.to(tl.int64) * b
+    keys = ()
+    for j in tl.static_range(CHUNKS):
+        key, _ = load_chunk(
+            x, stored, at, base, j * CHUNK, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+        )
+        keys = keys + (key,)
+    threshold, reached = search(keys, k, key_bits(x.dtype.element_ty))
+    last = k * 0 + NONE
+    if reached != k:
+        found = ()
+        for j in tl.static_range(CHUNKS):
+            found = found + (load_indices(at, j * CHUNK, b, keys[j] == threshold, CHUNK, STAGED),)
+        last = last_tied(keys, found, threshold, k)
+    out_base = row_offset(row // inner, row % inner, out_outer, out_inner)
+    before = k * 0
+    for j in tl.static_range(CHUNKS):
+        index = load_indices(at, j * CHUNK, b, keys[j] >= threshold, CHUNK, STAGED)
+        win = wins(keys[j], index, threshold, last)
+        won = win.to(tl.int32)
+        to = out_base + (before + tl.cumsum(won, 0) - 1).to(tl.int64) * out_element
+        write(x, base, keys[j], index, values, indices, to, win, x_element, LARGEST, WIDE)
+        before += tl.sum(won)
 
 
 @triton.jit(do_not_specialize=["rows", "k"])
@@ -146,7 +184,10 @@ def narrow_kernel(
     key, index = load_chunk(
         x, keys, places, base, chunk * CHUNK, b, x_element, CHUNK, STAGED, LARGEST, WIDE
     )
-    threshold, last = find_cut((key,), (index,), k, key_bits(TYPE))
+    threshold, reached = search((key,), k, key_bits(TYPE))
+    last = k * 0 + NONE
+    if reached != k:
+        last = last_tied((key,), (index,), threshold, k)
     win = wins(key, index, threshold, last) & (index != NONE)
     position = tl.cumsum(win.to(tl.int32), 0) - 1
     new_keys, new_places = candidate_arrays(target, rows.to(tl.int64) * chunks * k, TYPE)
@@ -167,7 +208,7 @@ def long_row_kernel(
 ):  # fmt: skip
     """Stage 2 of more candidates than registers hold: `b` a row, read again for each bit.
 
-    As `row_kernel`; without `STAGED` the candidates are the row itself.
+    As `select_kernel`; without `STAGED` the candidates are the row itself.
     """
     TYPE: tl.constexpr = x.dtype.element_ty
     row = tl.program_id(0)
@@ -234,7 +275,7 @@ def order_kernel(
 ):  # fmt: skip
     """Winners in their order, best first, ties by index: each counts those before it.
 
-    Reads the winners of `row_kernel` at the same strides; `M` of one row a program.
+    Reads the winners of any other kernel at the same strides; `M` of one row a program.
     """
     TYPE: tl.constexpr = values.dtype.element_ty
     blocks = tl.cdiv(k, M)
