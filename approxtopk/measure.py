@@ -44,8 +44,7 @@ def recall(result: Any, exact: Any, *, axis: int = -1) -> float:
         raise ValueError(f"result and exact must have one shape, got {got.shape} and {true.shape}")
     if true.size == 0:
         return 1.0
-    rows = zip(_rows(got, axis), _rows(true, axis), strict=True)
-    return sum(_common(*pair) for pair in rows) / true.size
+    return _common(_rows(got, axis), _rows(true, axis)) / true.size
 
 
 def _as_numpy(values: Any) -> np.ndarray:
@@ -58,11 +57,15 @@ def _rows(values: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _common(got: np.ndarray, true: np.ndarray) -> int:
-    """Size of the multiset intersection; `numpy.unique` makes one NaN and one zero of each."""
-    distinct, counts = np.unique(true, return_counts=True)
-    there, found = np.unique(got, return_counts=True)
-    _, of_true, of_got = np.intersect1d(distinct, there, assume_unique=True, return_indices=True)
-    hits = int(np.minimum(counts[of_true], found[of_got]).sum())
-    if distinct.dtype.kind == "f" and np.isnan(distinct[-1]) and np.isnan(there[-1]):
-        hits += int(min(counts[-1], found[-1]))  # intersect1d doesn't match NaN with NaN
-    return hits
+    """Size of the multiset intersection of each row with its twin, summed over the rows."""
+    both = np.concatenate((true, got), axis=1)
+    order = np.argsort(both, axis=1)
+    values = np.take_along_axis(both, order, axis=1)
+    starts = np.ones(values.shape, dtype=bool)  # of runs of equal elements
+    with np.errstate(invalid="ignore"):  # a signalling NaN is compared
+        nan = values != values
+        starts[:, 1:] = (values[:, 1:] != values[:, :-1]) & ~(nan[:, 1:] & nan[:, :-1])
+    run = np.cumsum(starts) - 1
+    of_true = np.bincount(run, weights=(order < true.shape[1]).ravel())
+    of_both = np.bincount(run)
+    return int(np.minimum(of_true, of_both - of_true).sum())
