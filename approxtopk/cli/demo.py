@@ -18,7 +18,6 @@ from .console import console, one_line_errors, table
 
 K = 10  #: neighbours per image
 CANDIDATES = (12, 16, 24, 32, 64, 128, 256, 512)  #: of the picture; multiples of every kb
-STRIDE = 6  #: the picture measures on every sixth image
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,10 @@ class Digits:
         """Share of the neighbours whose label is the image's own."""
         return float((self.labels[found.indices] == self.labels[:, None]).mean())
 
-    def measure(self, plan: Plan, *, interleaved: bool = True, stride: int = 1) -> float:
-        """Recall of a plan, over all images or one of every `stride`."""
-        found = topk(self.scores[::stride], K, b=plan.b, kb=plan.kb, interleaved=interleaved)
-        return measured_recall(found, [array[::stride] for array in self.exact])
+    def measure(self, plan: Plan, *, interleaved: bool = True) -> float:
+        """Recall of a plan."""
+        found = topk(self.scores, K, b=plan.b, kb=plan.kb, interleaved=interleaved)
+        return measured_recall(found, self.exact)
 
 
 def demo(
@@ -174,10 +173,7 @@ def _needs(*modules: str) -> None:
 def sweep(digits: Digits, kb: int, *, interleaved: bool) -> list[tuple[int, float]]:
     """Measured recall by number of candidates."""
     plans = (planner.plan(digits.n, K, b=candidates // kb, kb=kb) for candidates in CANDIDATES)
-    return [
-        (plan.candidates, digits.measure(plan, interleaved=interleaved, stride=STRIDE))
-        for plan in plans
-    ]
+    return [(plan.candidates, digits.measure(plan, interleaved=interleaved)) for plan in plans]
 
 
 def predicted(digits: Digits, kb: int) -> list[tuple[int, float]]:
