@@ -92,9 +92,10 @@ def ascending(values: _Array, request: Request) -> _Integers:
     kept = None
     if not exact and values.dtype.name not in SLOW:
         kept = keep(values, b, kb, Direction(largest))
-    if kept is None or (kept.dtype.kind == "f" and np.isnan(kept).any()):
+    if kept is None:
         values, largest = order_keys(values, largest), True
         kept = values[None] if exact else keep(values, b, kb, Direction(True))
+        assert kept is not None  # keys have no NaN
     bar = kth_best(np.moveaxis(kept, 0, 1).reshape(rows, -1), k, largest)
     row, i = reaching(values, bar, largest)
     key = order_keys(values[row, i], largest)
@@ -130,8 +131,11 @@ def kept_by(kept: UintArray, bucket: _Integers, key: UintArray) -> NDArray[np.bo
     return was_kept
 
 
-def keep_interleaved(values: _Array, b: int, kb: int, direction: Direction) -> _Array:
-    """The `kb` best of each interleaved bucket, best first: shape (kb, rows, b)."""
+def keep_interleaved(values: _Array, b: int, kb: int, direction: Direction) -> _Array | None:
+    """The `kb` best of each interleaved bucket, best first: shape (kb, rows, b).
+
+    None if a NaN came in between.
+    """
     rows, n = values.shape
     steps = n // b
     whole = values[:, : steps * b].reshape(rows, steps, b)
@@ -148,6 +152,8 @@ def keep_interleaved(values: _Array, b: int, kb: int, direction: Direction) -> _
         kept = _empty(kb, rows, spread * b, values.dtype, direction)
         for group in range(groups):
             insert(kept, lanes[:, group], direction)
+        if has_nan(kept):  # which would be lost in sorting
+            return None
         if spread > 1:
             lanes = np.moveaxis(kept.reshape(kb, rows, spread, b), 0, 1).reshape(rows, -1, b)
             kept = np.moveaxis(direction.sorted(lanes, axis=1)[:, :kb], 1, 0).copy()
@@ -156,7 +162,7 @@ def keep_interleaved(values: _Array, b: int, kb: int, direction: Direction) -> _
     rest = n - steps * b
     if rest:
         insert(kept[:, :, :rest], values[:, steps * b :], direction)
-    return kept
+    return None if has_nan(kept) else kept
 
 
 def insert(queues: _Array, elements: _Array, direction: Direction) -> None:
@@ -168,8 +174,8 @@ def insert(queues: _Array, elements: _Array, direction: Direction) -> None:
     queues[-1] = direction.better(queues[-1], elements)
 
 
-def keep_runs(values: _Array, b: int, kb: int, direction: Direction) -> _Array:
-    """The `kb` best of each contiguous bucket, best first: shape (kb, rows, b)."""
+def keep_runs(values: _Array, b: int, kb: int, direction: Direction) -> _Array | None:
+    """`keep_interleaved` for contiguous buckets."""
     rows, n = values.shape
     short, longer = divmod(n, b)
     kept = _empty(kb, rows, b, values.dtype, direction)
@@ -186,7 +192,12 @@ def keep_runs(values: _Array, b: int, kb: int, direction: Direction) -> _Array:
             few = min(kb, size)
             best = direction.sorted(runs, axis=2)[:, :, :few]
             kept[:few, :, at:end] = np.moveaxis(best, 2, 0)
-    return kept
+    return None if has_nan(kept) else kept
+
+
+def has_nan(values: _Array) -> bool:
+    """Whether NaN is among them; there is none among integers."""
+    return values.dtype.kind == "f" and bool(np.isnan(values).any())
 
 
 def reaching(values: _Array, bar: _Array, largest: bool) -> tuple[_Integers, _Integers]:
