@@ -20,9 +20,11 @@ from .keys import best_first, order_keys, pack, packable
 from .layout import Region, bucket_numbers, regions
 
 #: Groups are so many that ranking them costs about as much as looking into k of them.
-BALANCE = 1.5
+BALANCE = 0.5
 #: Share of a row that may be looked into before sorting every bucket is as cheap.
 WORTHWHILE = 1 / 8
+#: Groups to look into, as a multiple of k, from which on ties are told apart first.
+MANY = 2
 
 
 def group_length(request: Request) -> int | None:
@@ -60,45 +62,88 @@ def select(rows: Tensor, request: Request, length: int) -> Tensor:
         # amin passes NaN on, but here it is the last to be selected.
         return select(order_keys(rows, False), replace(request, largest=True), length)
 
-    packed = packable(rows, n)
-    firsts = [_first_indices(part, length, rows.device) for part in parts]
-    ranks = [order_keys(group, request.largest) for group in best]
-    if packed:
-        # Among equal ones the earlier group comes first, as far as groups lie one after another.
-        ties = [
-            _chunk_starts(part, length, b, first) for part, first in zip(parts, firsts, strict=True)
-        ]
-        ranks = [pack(rank, tie) for rank, tie in zip(ranks, ties, strict=True)]
-    counted = [
-        r.topk(request.kb).values if capped and request.kb < r.shape[-1] else r for r in ranks
-    ]
-    tau = _flat(counted).topk(k, sorted=False).values.amin(-1, keepdim=True)
-    everything = _flat(ranks)
-    wanted = int((everything >= tau).sum(-1).max())
-    chosen = everything.topk(wanted, sorted=False).indices
+    # Torch's own order of values will do until the end, unless many tie: then keys tell them apart.
+    kb = request.kb if capped else None
+    largest, packed = request.largest, packable(rows, n)
+    tau = _threshold(best, k, kb, largest)
+    chosen = _as_good(_flat(best), tau, largest)
+    tied = packed and chosen.shape[-1] > MANY * k
+    if tied:
+        starts = [_chunk_starts(part, length, b, rows.device) for part in parts]
+        keys = [order_keys(group, largest) for group in best]
+        ranks, largest = [pack(*pair) for pair in zip(keys, starts, strict=True)], True
+        tau = _threshold(ranks, k, kb, largest)
+        chosen = _as_good(_flat(ranks), tau, largest)
 
-    steps = torch.arange(length, device=rows.device)
-    first = _flat(firsts)[chosen]
-    indices = (first[..., None] + parts[0].step_stride * steps).flatten(-2)
-    if any(part.length % length for part in parts):  # then a bucket's last group is shorter
-        sizes = _flat([_lengths(part, length, rows.device) for part in parts])[chosen]
-        missing = (steps >= sizes[..., None]).flatten(-2)
-        keys = order_keys(rows.gather(-1, indices.clamp(max=n - 1)), request.largest)
-        keys = keys.masked_fill(missing, torch.iinfo(keys.dtype).min)
-        indices = torch.where(missing, n, indices)
-    else:
-        keys = order_keys(rows.gather(-1, indices), request.largest)
-    if packed:
-        keys = pack(keys, indices)
+    elements, indices = _look_into(chosen, rows, parts, length, request.largest)
+    if tied:
+        elements = pack(order_keys(elements, request.largest), indices)
         tau = tau - (b * length if interleaved else length)  # as good as τ: in the same chunk
-    if not capped:
-        return best_first(keys, indices, k, packed)[1]
-    enough = int((keys >= tau).sum(-1).max())
-    _, indices = best_first(keys, indices, enough, packed)
-    if enough == k:
+    found = _as_good(elements, tau, largest)
+    missing = found == elements.shape[-1]
+    found = found.masked_fill(missing, 0)
+    elements = elements.gather(-1, found)
+    indices = indices.gather(-1, found).masked_fill_(missing, n)
+    if not tied:
+        elements = order_keys(elements, request.largest)
+    elements = elements.masked_fill(missing, torch.iinfo(elements.dtype).min)
+    if packed and not tied:
+        elements = pack(elements, indices)
+    survivors = indices.shape[-1]
+    _, indices = best_first(elements, indices, survivors if capped else k, packed)
+    if survivors == k or not capped:
         return indices
     keep = _first_of_buckets(bucket_numbers(indices, n, b, interleaved), request.kb, k)
     return indices[keep].view(*rows.shape[:-1], k)
+
+
+def _threshold(groups: list[Tensor], k: int, kb: int | None, largest: bool) -> Tensor:
+    """τ of each row, counting `kb` groups of a bucket."""
+    if kb is not None:
+        groups = [
+            g.topk(kb, largest=largest, sorted=False).values if kb < g.shape[-1] else g
+            for g in groups
+        ]
+    best = _flat(groups).topk(k, largest=largest, sorted=False).values
+    return best.amin(-1, keepdim=True) if largest else best.amax(-1, keepdim=True)
+
+
+def _as_good(values: Tensor, tau: Tensor, largest: bool) -> Tensor:
+    """Places of all that is not worse than τ (NaN is not); one past the end fills shorter rows."""
+    good = ~(values < tau if largest else values > tau)
+    good = good.reshape(-1, values.shape[-1])
+    counts = good.count_nonzero(dim=-1)
+    row, place = good.nonzero(as_tuple=True)
+    column = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
+    places = place.new_full((len(good), int(counts.max())), values.shape[-1])
+    places[row, column] = place
+    return places.view(*values.shape[:-1], -1)
+
+
+def _look_into(
+    chosen: Tensor, rows: Tensor, parts: list[Region], length: int, largest: bool
+) -> tuple[Tensor, Tensor]:
+    """Elements of the chosen groups and their indices: `length` for each, the worst for none."""
+    n, device = rows.shape[-1], rows.device
+    steps = torch.arange(length, device=device)
+    none = torch.zeros(1, 1, dtype=torch.int64, device=device)
+    first = _flat([*(_first_indices(part, length, device) for part in parts), none])[chosen]
+    sizes = _flat([*(_lengths(part, length, device) for part in parts), none])[chosen]
+    indices = (first[..., None] + parts[0].step_stride * steps).flatten(-2)
+    if int(sizes.min()) == length:
+        return rows.gather(-1, indices), indices
+    missing = (steps >= sizes[..., None]).flatten(-2)
+    elements = rows.gather(-1, indices.clamp_(max=n - 1))
+    elements.masked_fill_(missing, _worst(rows.dtype, largest))
+    return elements, indices.masked_fill_(missing, n)
+
+
+def _worst(dtype: torch.dtype, largest: bool) -> float:
+    """What no element is worse than."""
+    if dtype.is_floating_point:
+        return -math.inf if largest else math.inf
+    limits = torch.iinfo(dtype)
+    return limits.min if largest else limits.max
 
 
 def _capped(request: Request) -> bool:
@@ -129,8 +174,9 @@ def _first_indices(part: Region, length: int, device: torch.device) -> Tensor:
     return part.first_indices(device)[:, None] + part.step_stride * starts
 
 
-def _chunk_starts(part: Region, length: int, b: int, first: Tensor) -> Tensor:
+def _chunk_starts(part: Region, length: int, b: int, device: torch.device) -> Tensor:
     """A lower bound of each group's indices that rises as they do, or stays the same."""
+    first = _first_indices(part, length, device)
     return first if part.step_stride == 1 else first // (b * length) * (b * length)
 
 
