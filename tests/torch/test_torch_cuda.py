@@ -12,7 +12,11 @@ from answers import bits, check, tensor
 import approxtopk
 from approxtopk_torch import native
 
-pytestmark = pytest.mark.gpu
+pytestmark = [
+    pytest.mark.gpu,
+    # torch's own tracing uses what torch deprecates.
+    pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning"),
+]
 
 
 @pytest.fixture(autouse=True)
