@@ -183,6 +183,6 @@ def _flat(arr: _Array) -> bool:
 
 
 def block_rows(request: Request, itemsize: int) -> int:
-    """Rows to copy at once: some, but no more than a twelfth of the input."""
+    """Rows to copy at once. NumPy may need two copies to lay them out: together a twelfth."""
     fitting = max(1, BLOCK_BYTES // (request.n * itemsize))
-    return max(1, min(fitting, request.rows // 12))
+    return max(1, min(fitting, request.rows // 24))

@@ -1,0 +1,97 @@
+"""Both CPU backends against the plain reference: the same winners, bit for bit, in order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import DTYPES, Case, cases
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import approxtopk
+
+quick = settings(
+    max_examples=60,
+    deadline=None,  # the first example of a kind compiles
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+#: Every queue length on one type, and two of them on every type, so that little is compiled.
+KERNELS = [("float32", (kb,)) for kb in range(1, 9)] + [
+    (dtype, (1, 3)) for dtype in DTYPES if dtype != "float32"
+]
+
+
+def check(case: Case, backend: str, array: np.ndarray | None = None, axis: int = -1) -> None:
+    array = case.rows if array is None else array
+    before = array.tobytes()
+    values, indices = approxtopk.topk(array, case.k, axis=axis, backend=backend, **case.how)
+    assert array.tobytes() == before
+    taken = np.take_along_axis(array, indices, axis)
+    assert taken.tobytes() == values.tobytes()
+    indices = np.moveaxis(indices, axis, -1).reshape(len(case.rows), case.k)
+    expected = case.expected()
+    if not case.how["sorted"]:
+        expected, indices = np.sort(expected, axis=1), np.sort(indices, axis=1)
+    np.testing.assert_array_equal(indices, expected)
+
+
+@pytest.mark.parametrize(("dtype", "queues"), KERNELS)
+@quick
+@given(data=st.data())
+def test_numba(dtype: str, queues: tuple[int, ...], data: st.DataObject) -> None:
+    pytest.importorskip("numba")
+    check(data.draw(cases(dtype, queues)), "numba")
+
+
+@quick
+@given(case=cases("float32", (1, 2)))
+def test_numba_on_many_threads(many_threads: None, case: Case) -> None:
+    check(case, "numba")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@quick
+@given(data=st.data())
+def test_numpy(dtype: str, data: st.DataObject) -> None:
+    check(data.draw(cases(dtype, (1, 2, 3, 8, 17, 40))), "numpy")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@quick
+@given(case=cases("float32", (1, 2)), way=st.integers(0, 6))
+def test_wherever_the_elements_lie(backend: str, case: Case, way: int) -> None:
+    if backend == "numba":
+        pytest.importorskip("numba")
+    rows = case.rows
+    spaced = np.zeros((len(rows), 2 * rows.shape[1]), rows.dtype)[:, ::2]
+    spaced[:] = rows
+    padded = np.zeros((len(rows), rows.shape[1] + 3), rows.dtype)[:, :-3]
+    padded[:] = rows
+    misaligned = np.zeros(rows.nbytes + 1, np.uint8)[1:].view(rows.dtype).reshape(rows.shape)
+    misaligned[:] = rows
+    read_only = rows.copy()
+    read_only.flags.writeable = False
+    ways = {
+        0: (np.asfortranarray(rows), -1),
+        1: (rows.T, 0),
+        2: (spaced, -1),
+        3: (padded, -1),
+        4: (misaligned, -1),
+        5: (rows.astype(rows.dtype.newbyteorder()), -1),
+        6: (read_only, -1),
+    }
+    check(case, backend, *ways[way])
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("largest", [True, False])
+def test_bfloat16(backend: str, largest: bool) -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    if backend == "numba":
+        pytest.importorskip("numba")
+    bits = np.random.default_rng(0).permutation(2**16).astype(np.uint16).reshape(4, -1)
+    rows = bits.view(ml_dtypes.bfloat16)
+    how = {"b": 1000, "kb": 2, "largest": largest, "sorted": True, "interleaved": True}
+    values, indices = approxtopk.topk(rows, 500, backend=backend, **how)
+    np.testing.assert_array_equal(indices, Case(rows, 500, how).expected())
+    np.testing.assert_array_equal(values.view(np.uint16), np.take_along_axis(bits, indices, axis=1))
