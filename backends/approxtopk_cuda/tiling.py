@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Tiling", "tile_block", "tile_grid"]
 
+#: Threads of a block of stage 1.
+THREADS = 256
 #: Bytes of neighbouring buckets that a block should read at each step, at least.
 _LEAST_RUN = 64
 #: Shared memory for the lists of a block, at most: two blocks of a multiprocessor fit.
@@ -59,8 +61,8 @@ def tile_grid(p: Problem, device: Device, most_splits: int) -> Tiling:
     """
     longest = -(-p.n // p.b)
     rows_first = _rows_first(p)
-    v = _width(p, longest, rows_first, most=256)
-    threads = 256
+    threads = THREADS
+    v = _width(p, longest, rows_first, most=threads)
     space = threads * v  # virtual buckets of a block
     rows_at_least = min(_floor_power_of_two(p.rows), 32) if rows_first else 1
 
@@ -79,8 +81,9 @@ def tile_grid(p: Problem, device: Device, most_splits: int) -> Tiling:
     lists = _MOST_LISTS // (p.kb * entry_bytes(p.dtype))
     splits = 1
     if parts > most:
-        splits = max(1, min(parts // most, most_splits))
         parts = most
+        blocks = p.rows * -(-p.b * parts // space)
+        splits = max(1, min(4 * device.multiprocessors // blocks, walkable // parts, most_splits))
     if splits > 1:
         parts = max(parts, 2)
 

@@ -18,12 +18,11 @@ template <int N> struct PackedQueue {
 
   template <class E> __device__ void insert(typename E::Word keys, int place, u32 step) {
     u32 x;
-#ifdef __CUDA_ARCH__
-    if (E::bytes == 2)
-      x = __byte_perm(keys, 0xFFFFu - step, place ? 0x3254 : 0x1054);
-    else
+#ifdef __CUDA_ARCH__  // one permutation; bytes 6 and 7 are zero
+    x = __byte_perm(keys, 0xFFFFu - step, E::bytes == 2 ? (place ? 0x3254 : 0x1054) : 0x6054 | place << 8);
+#else
+    x = (u32)key_at<E>(keys, place) << 16 | (0xFFFFu - step);
 #endif
-      x = (u32)key_at<E>(keys, place) << 16 | (0xFFFFu - step);
 #pragma unroll
     for (int i = 0; i < N; ++i) {
       const u32 less = x < packed[i] ? x : packed[i];

@@ -1,0 +1,59 @@
+"""Problems that between them call for every kind of kernel: shared by the tests of this folder."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+from approxtopk_cuda import Problem
+
+from approxtopk.backend import count_candidates
+
+DTYPES = (
+    *("float16", "bfloat16", "float32", "float64"),
+    *("int8", "int16", "int32", "int64", "uint8"),
+)
+
+
+def problem(rows: int, n: int, k: int, b: int, kb: int, dtype: str = "float32", **more: Any) -> Problem:
+    return Problem(dtype, rows, n, k, b, kb, count_candidates(n, b, kb), **more)
+
+
+#: One of each: stage 1 alone (stream, split, rows first, contiguous), fused (warp, block, cluster,
+#: sorted), two stages (split over blocks, global), long sorts.
+KINDS = {
+    "stream": (128, 2**20, 65536, 32768, 2),
+    "split": (4, 2**20, 128, 64, 2),
+    "odd buckets": (300, 9999, 14, 7, 2),
+    "warp": (8192, 256, 8, 64, 2),
+    "block": (128, 65536, 64, 4096, 1),
+    "many rows": (16384, 16384, 64, 512, 2),
+    "cluster": (64, 131072, 64, 4096, 1),
+    "two stages": (1, 2**27, 1024, 65536, 1),
+    "parts over blocks": (1, 2**27, 64, 64, 4),
+}
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "smallest, int32": {"largest": False, "index_bytes": 4},
+    "sorted": {"sorted": True},
+    "contiguous": {"interleaved": False},
+    "misaligned": {"alignment": 1},
+    "step": {"step": 3, "alignment": 1},
+}
+
+
+def every_problem() -> list[Problem]:
+    """About 200 problems: all kinds in all layouts, all dtypes and queue lengths."""
+    found = []
+    for shape, layout in product(KINDS.values(), LAYOUTS.values()):
+        found.append(problem(*shape, **layout))
+    for dtype, (name, shape) in product(DTYPES, KINDS.items()):
+        if name in ("stream", "block", "warp"):
+            found.append(problem(*shape, dtype))
+    for kb, dtype in product(range(1, 17), ("bfloat16", "float32", "float64")):
+        found.append(problem(128, 65536, 32, 1024, kb, dtype))
+        found.append(problem(128, 2**20, 8192 * kb, 8192, kb, dtype))
+    found.append(problem(1000, 4096, 64, 64, 4, inner=1000, inner_stride=1, step=1000, alignment=4))
+    found.append(problem(3, 10**6, 50000, 100000, 1, sorted=True))
+    found.append(problem(3, 10**6, 100000, 100000, 1, sorted=True))
+    return found

@@ -1,0 +1,96 @@
+"""Every kernel by NVRTC, without a GPU: it compiles for all architectures and spills nothing."""
+
+from __future__ import annotations
+
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import approxtopk_cuda.compile as compiling
+import pytest
+from approxtopk_cuda import CompileError, Device, Kernel, Schedule, compile_kernel, schedule, source_of
+from problems import KINDS, every_problem, problem
+
+try:
+    compiling._nvrtc()
+except CompileError as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+
+def kernels_of(problems: list[Any], device: Device) -> list[Kernel]:
+    found: dict[Kernel, None] = {}
+    for p in problems:
+        result = schedule(p, device)
+        assert isinstance(result, Schedule)
+        found.update((launch.kernel, None) for launch in result.launches)
+    return list(found)
+
+
+def spills(kernel: Kernel, arch: str) -> str:
+    """What the assembler says of local memory, if it uses any."""
+    code, log = compiling.compile_with_log(kernel, arch, "-v")
+    assert code[:4] == b"\x7fELF"
+    used = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores", log)
+    assert used
+    return "" if all(x == ("0", "0") for x in used) else f"{kernel}: {used}"
+
+
+def sample(problems: list[Any], share: int) -> list[Any]:
+    return problems[::share]
+
+
+@pytest.mark.parametrize(
+    ("arch", "share"),
+    [("sm_90", 3), ("sm_80", 16), ("sm_100", 16), ("sm_120", 16)],
+)
+def test_kernels_compile_without_spills(arch: str, share: int) -> None:
+    device = Device(arch, clusters=arch != "sm_80")
+    kinds = [problem(*shape) for shape in KINDS.values()]
+    kernels = kernels_of(kinds + sample(every_problem(), share), device)
+    with ThreadPoolExecutor(2) as pool:
+        assert [s for s in pool.map(lambda k: spills(k, arch), kernels) if s] == []
+
+
+@lru_cache
+def small_kernel() -> Kernel:
+    result = schedule(problem(*KINDS["stream"]), Device())
+    assert isinstance(result, Schedule)
+    return result.launches[0].kernel
+
+
+def test_a_kernel_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+    original = compiling.compile_with_log
+
+    def counting(kernel: Kernel, arch: str) -> tuple[bytes, str]:
+        compiled.append(kernel)
+        return original(kernel, arch)
+
+    monkeypatch.setattr(compiling, "compile_with_log", counting)
+    monkeypatch.setattr(compiling, "_cache", {})
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(compile_kernel(small_kernel(), "sm_90")))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(compiled) == 1
+    assert len(set(results)) == 1
+
+
+def test_a_failure_names_source_and_log() -> None:
+    kernel = small_kernel()
+    broken = Kernel("stage1", "stage1", (*kernel.defines, ("V", "oops")))
+    with pytest.raises(CompileError, match=r"stage1\.cu for sm_90 .*-DV=oops") as caught:
+        compile_kernel(broken, "sm_90")
+    assert "oops" in str(caught.value).split("\n", 1)[1]
+
+
+def test_sources_need_no_headers() -> None:
+    for name in ("stage1", "fused", "select", "sort"):
+        assert "#include" not in source_of(name)

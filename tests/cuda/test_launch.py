@@ -1,0 +1,135 @@
+"""Launch policy, without a GPU: what is launched covers the problem and fits the device."""
+
+from __future__ import annotations
+
+import pytest
+from approxtopk_cuda import Device, Launch, Problem, Schedule, schedule
+from approxtopk_cuda.variants import entry_bytes
+from problems import KINDS, every_problem, problem
+
+DEVICES = {
+    "sm_80": Device("sm_80", 108, 163 * 1024, clusters=False),
+    "sm_90": Device(),
+    "sm_120": Device("sm_120", 170, 99 * 1024),
+}
+
+
+def planned(p: Problem, device: Device) -> Schedule:
+    result = schedule(p, device)
+    assert isinstance(result, Schedule), result
+    return result
+
+
+def check_stage1(p: Problem, launch: Launch) -> None:
+    """Every (row, bucket, part) is some thread's, and loads are as wide as addresses allow."""
+    field = dict(launch.fields)
+    macro = dict(launch.kernel.defines)
+    v = int(macro["V"])
+    team = int(macro.get("TEAM", launch.block))
+    rows, tile, parts = field["block_rows"], field["tile"], field["parts"]
+    if macro["INTERLEAVED"] == "1" or macro["ROWS_FIRST"] == "1":
+        assert rows * tile * parts <= team * v
+        assert p.b * parts * field["splits"] < 2**32
+    else:
+        assert parts % v == 0
+        assert rows * tile * (parts // v) <= team
+    if v > 1:
+        size = entry_bytes(p.dtype) and {"F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1}.get(
+            macro["ELEMENT"], 8 if macro["ELEMENT"].endswith("64") else 4
+        )
+        assert p.step == 1
+        assert v * size in (4, 8, 16)
+        assert p.alignment % (v * size) == 0
+        if macro["INTERLEAVED"] == "1":
+            assert p.b % v == 0 or (tile == p.b and parts % v == 0)
+        else:
+            assert p.n % p.b == 0
+            assert (p.n // p.b) % v == 0
+    assert rows == 1 or tile == p.b or macro["ROWS_FIRST"] == "1"
+    if macro["MERGE"] == "0":
+        assert parts == 1
+    tiles = -(-p.b // tile)
+    if launch.kernel.entry == "fused":
+        assert launch.cluster * field["passes"] * tile >= p.b
+        assert field["splits"] == 1
+    else:
+        assert launch.grid == min(2**31 - 1, -(-p.rows // rows) * tiles * field["splits"])
+
+
+@pytest.mark.parametrize("device", DEVICES.values(), ids=DEVICES)
+def test_every_problem_is_covered_and_fits(device: Device) -> None:
+    for p in every_problem():
+        result = planned(p, device)
+        for launch in result.launches:
+            assert 1 <= launch.grid <= 2**31 - 1
+            assert launch.block % 32 == 0
+            assert launch.block <= 1024
+            assert launch.shared <= device.shared_per_block
+            assert launch.cluster == 1 or device.clusters
+            assert launch.grid % launch.cluster == 0
+            if launch.kernel.entry in ("stage1", "fused"):
+                check_stage1(p, launch)
+        if len(result.launches) == 1:
+            assert result.scratch_bytes == 0
+        else:
+            splits = dict(result.launches[0].fields)["splits"]
+            assert result.entries >= p.rows * splits * p.b * p.kb
+
+
+def test_kinds() -> None:
+    """Each kind of problem gets the kernel that is meant for it."""
+    device = Device()
+    names = {kind: planned(problem(*shape), device).name for kind, shape in KINDS.items()}
+    assert names == {
+        "stream": "stage 1",
+        "split": "stage 1, stage 2",
+        "odd buckets": "stage 1",
+        "warp": "fused",
+        "block": "fused",
+        "many rows": "fused",
+        "cluster": "fused",
+        "two stages": "stage 1, stage 2",
+        "parts over blocks": "stage 1, stage 2",
+    }
+    assert planned(problem(*KINDS["cluster"]), device).launches[0].cluster == 2
+    fields = dict(planned(problem(*KINDS["parts over blocks"]), device).launches[0].fields)
+    assert fields["splits"] > 1
+
+
+def test_few_rows_fill_the_device() -> None:
+    device = Device()
+    for shape in ((1, 2**27, 1024, 65536, 1), (1, 2**27, 10, 1, 10), (1, 2**27, 64, 64, 4)):
+        first = planned(problem(*shape), device).launches[0]
+        assert first.grid >= device.multiprocessors
+
+
+def test_many_rows() -> None:
+    p = problem(2**31 - 1, 8, 1, 8, 1)
+    assert planned(p, Device()).launches[0].grid <= 2**31 - 1
+    assert "2147483647 rows" in str(schedule(problem(2**31, 8, 1, 8, 1), Device()))
+
+
+@pytest.mark.parametrize(
+    ("p", "words"),
+    [
+        (problem(1, 100, 1, 1, 17), "kb = 17"),
+        (problem(1, 2**32, 1, 1, 1), "n = 4294967296"),
+        (problem(1, 2**32 - 2, 1, 2**28, 16), "candidate places"),
+    ],
+)
+def test_refusals_are_one_sentence(p: Problem, words: str) -> None:
+    reason = schedule(p, Device())
+    assert isinstance(reason, str)
+    assert words in reason
+    assert "\n" not in reason
+
+
+def test_long_sorts_end_with_the_output() -> None:
+    for p in every_problem():
+        launches = planned(p, Device()).launches
+        if launches[-1].kernel.source != "sort":
+            continue
+        writers = [x for x in launches if dict(x.kernel.defines).get("OUTPUT") == "1"]
+        assert writers == [launches[-1]]
+        sorts = [x for x in launches if x.kernel.source == "sort"]
+        assert all(a.swapped != b.swapped for a, b in zip(sorts, sorts[1:], strict=False))
