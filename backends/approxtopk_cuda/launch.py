@@ -24,10 +24,13 @@ MAX_GRID = 2**31 - 1
 MAX_SORT = 4096
 #: Winners that a warp takes out one by one.
 MAX_EXTRACT = 16
+#: Winners that are found by ranking survivors at once, and the threads that do it.
+MAX_QUICK = 128
+QUICK_TEAM = 256
 #: Entries of a run that `sort_runs` sorts.
 SORT_RUN = 2048
 #: Static shared memory of a team: warps, blocks up to 256 threads, larger ones; see select.cuh.
-_SPACE = {32: 2048, 128: 4096, 256: 6144, 512: 10240, 1024: 10240}
+_SPACE = {32: 2048, 128: 4096, 256: 8192, 512: 12288, 1024: 12288}
 
 
 @dataclass(frozen=True)
@@ -201,7 +204,13 @@ def _fused(p: Problem, device: Device) -> Launch | None:
             tiling.lists * p.kb if merge else 0, _ceil_power_of_two(p.k) if p.sorted else 0
         )
         shared = teams * _aligned(p.b * p.kb + more) * entry_bytes(p.dtype)
-        finishers = team if p.k > 256 or p.sorted and p.k > 128 else min(team, 256)
+        # With one row to a multiprocessor a selection's latency counts, else its work.
+        quick = p.k <= MAX_QUICK and resident <= 2 and team >= 256 and p.b * p.kb >= team
+        finishers = team if p.k > 256 or p.sorted and p.k > 128 else min(team, QUICK_TEAM)
+        extract = team == 32 and not merge and tiling.passes == 1
+        extract = extract and p.k <= MAX_EXTRACT and tiling.v * p.kb <= 4
+        if extract:
+            shared = 0
         if shared + teams * _SPACE[team] > device.shared_per_block:
             continue
         kernel = _kernel(
@@ -216,7 +225,8 @@ def _fused(p: Problem, device: Device) -> Launch | None:
             SORTED=p.sorted,
             LISTED=0,
             FINISHERS=finishers,
-            EXTRACT=team == 32 and p.k <= MAX_EXTRACT,
+            EXTRACT=extract,
+            QUICK=quick,
             **walk.defines(),
         )
         grid = min(-(-p.rows // teams), MAX_GRID // cluster) * cluster
@@ -282,7 +292,7 @@ def _select(p: Problem, device: Device, splits: int, listed: bool = False) -> La
         SHARED=fits,
         SORTED=p.sorted and not listed,
         LISTED=listed,
-        EXTRACT=0,
+        QUICK=p.k <= MAX_QUICK and not listed and places >= 1024,
     )
     fields = (("rows", p.rows), ("splits", splits))
     return Launch(kernel, p.rows, 1024, shared if fits else _aligned(sort) * entry, fields=fields)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Tiling", "tile_block", "tile_grid"]
 
-#: Threads of a block of stage 1.
-THREADS = 256
+#: Threads of a block of stage 1 alone.
+THREADS = 128
 #: Bytes of neighbouring buckets that a block should read at each step, at least.
 _LEAST_RUN = 64
 #: Shared memory for the lists of a block, at most: two blocks of a multiprocessor fit.

@@ -26,9 +26,12 @@ __device__ inline void finish(const Params& p, SelectSpace<Team::size>& space, K
   Selector<Team> selector(space, keys, positions, m);
   const RowEnds ends = ends_of(p, row);
   const OutputSink output = {p, ends};
-#if EXTRACT
-  selector.extract(p.k, output);
-#else
+  // As few winners as this, and threads to spare: fewest steps one after the other.
+  if (QUICK) {
+    if (selector.rank_few(p.k, m, output)) return;
+    m = 0;  // what is left is bounded
+  }
+
   Threshold threshold = {0, NOWHERE - 1};  // every candidate, no empty place
   if (p.k < p.candidates) threshold = selector.threshold(p.k, m);
   if (SORTED) {
@@ -43,5 +46,4 @@ __device__ inline void finish(const Params& p, SelectSpace<Team::size>& space, K
   } else {
     selector.emit(threshold, output);
   }
-#endif
 }

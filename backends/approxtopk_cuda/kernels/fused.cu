@@ -5,6 +5,7 @@
 // Ties     to the lower index. 1 <= k <= candidates; n < 2^32 - 1.
 // When     rows fill the GPU, one to a team, and candidates fit in shared memory.
 //   TEAM 32          short rows: a warp each, no block barrier.
+//   EXTRACT          and very few winners: not even shared memory.
 //   TEAM THREADS     a block each; `passes` tiles of buckets one after the other.
 //   CLUSTER > 1      few rows: blocks walk different buckets and leave their candidates in the
 //                    shared memory of the first, which selects.
@@ -67,8 +68,8 @@ struct CandidateSink {
     store_remote<V>(remote_keys + at * sizeof(Key), level_keys);
     store_remote<V>(remote_positions + at * 4, level_positions);
 #else
-    store<V>(keys + at, level_keys);
-    store<V>(positions + at, level_positions);
+    store<false>(keys + at, level_keys);
+    store<false>(positions + at, level_positions);
 #endif
   }
   __device__ void operator()(u32, u32 bucket, const Entry<Key> (&best)[KB]) const {
@@ -78,6 +79,52 @@ struct CandidateSink {
   }
 };
 
+#if EXTRACT
+// Short rows, very few winners (k <= 32): a warp keeps its candidates in registers and takes out the
+// best of them k times. Lane r remembers the r-th.
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Params p) {
+  typedef TeamOf<32> Team;
+  const u32 teams = THREADS / 32;
+  const Share share = share_of(p, Team::rank());
+  for (i64 row = (i64)blockIdx.x * teams + threadIdx.x / 32; row < p.rows; row += (i64)gridDim.x * teams) {
+    Queue queues[V];
+    Place place = place_of(p, share, row, share.bucket, 0);
+    if (share.row || share.part) place.length = 0;
+    walk(queues, place);
+    Entry<Key> mine[V * KB];  // best first
+#pragma unroll
+    for (int u = 0; u < V; ++u) {
+#pragma unroll
+      for (int i = 0; i < KB; ++i) {
+        Entry<Key> entry = {queues[u].key(i), index_at(queues[u], place, u, i)};
+#pragma unroll
+        for (int j = 0; j < u * KB + i; ++j) {
+          if (u && better(entry, mine[j])) {  // a queue is in order itself
+            const Entry<Key> other = mine[j];
+            mine[j] = entry;
+            entry = other;
+          }
+        }
+        mine[u * KB + i] = entry;
+      }
+    }
+    Entry<Key> winner = {0, NOWHERE};
+#pragma unroll 1
+    for (u32 rank = 0; rank < p.k; ++rank) {
+      const Key key = warp_max(mine[0].key);
+      const u32 index = warp_min(mine[0].key == key ? mine[0].index : NOWHERE);
+      if (Team::lane() == rank) winner.key = key, winner.index = index;
+      if (mine[0].index == index) {
+#pragma unroll
+        for (int j = 0; j + 1 < V * KB; ++j) mine[j] = mine[j + 1];
+        mine[V * KB - 1].key = 0, mine[V * KB - 1].index = NOWHERE;
+      }
+    }
+    if (Team::lane() < p.k) put(p, ends_of(p, row), Team::lane(), winner.key, winner.index);
+  }
+}
+
+#else
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Params p) {
   typedef TeamOf<TEAM> Team;
   typedef TeamOf<FINISHERS> Finishers;  // a short selection is quicker with fewer threads
@@ -94,7 +141,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   u32* const positions = (u32*)((Key*)shared + teams * places) + team * places;
   Key* const more_keys = keys + KB * p.b;
   u32* const more_positions = positions + KB * p.b;
-  if (!EXTRACT && Team::rank() < FINISHERS) Selector<Finishers>::prepare(spaces[team]);
+  if (Team::rank() < FINISHERS) Selector<Finishers>::prepare(spaces[team]);
 
   CandidateSink sink;
   sink.keys = keys;
@@ -163,3 +210,4 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     Team::sync();
   }
 }
+#endif

@@ -42,7 +42,8 @@ template <class T> __device__ inline void pack(u32 (&words)[4], const T* items) 
 }
 
 // Stores N neighbouring items, in pieces of 16 bytes where they fill such; `to` is then aligned.
-template <int N, class T> __device__ inline void store(T* to, const T (&items)[N]) {
+// STREAMED: global memory that this launch does not read again, so it need not stay in L2.
+template <bool STREAMED, int N, class T> __device__ inline void store(T* to, const T (&items)[N]) {
   const int each = 16 / (int)sizeof(T);
   if (N % each) {
 #pragma unroll
@@ -53,6 +54,10 @@ template <int N, class T> __device__ inline void store(T* to, const T (&items)[N
   for (int i = 0; i < N; i += each) {
     u32 words[4];
     pack<T>(words, items + i);
-    *(uint4*)(to + i) = make_uint4(words[0], words[1], words[2], words[3]);
+    const uint4 quad = make_uint4(words[0], words[1], words[2], words[3]);
+    if (STREAMED)
+      __stcs((uint4*)(to + i), quad);
+    else
+      *(uint4*)(to + i) = quad;
   }
 }

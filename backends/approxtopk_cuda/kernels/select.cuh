@@ -11,7 +11,7 @@
 //               that are left have one key, indices are selected among in the same way.
 // 3. emit       What is better goes out, in candidate order.
 //
-// A warp that wants very few takes out the best candidate k times instead (`extract`).
+// Where time is short and threads are many, survivors of the bound are ranked at once (`rank_few`).
 //
 // Nothing in the result depends on the order of threads. The code is kept short: a row's selection
 // runs it once, so fetching and issuing it is most of its time.
@@ -20,7 +20,7 @@ template <int SIZE> struct SelectSpace {
   // Four bins a thread, but 2048 at most.
   static const int bins = SIZE >= 512 ? 2048 : SIZE * 4;
   static const int bits = SIZE >= 512 ? 11 : SIZE == 256 ? 10 : SIZE == 128 ? 9 : 7;
-  static const int few = 64;  // candidates whose pairs are compared
+  static const int few = SIZE >= 256 ? 256 : 64;  // candidates whose pairs may be compared
   Key list_keys[few];
   u32 list_positions[few];
   Key least[32], greatest[32];  // per warp
@@ -201,7 +201,7 @@ template <class Team> struct Selector {
         if (by_index) result.last = ~(u32)least;
         return result;
       }
-      if (inside <= Space::few) break;
+      if (inside <= 64) break;
       if (shift == 0) {  // one key, more of it than wanted
         result.key = least;
         by_index = true;
@@ -211,8 +211,7 @@ template <class Team> struct Selector {
 
     each([&](u32 i, Key x) {
       if (!left(x, digit(i, x))) return;
-      const u32 at = atomicAdd(&space.length, 1u);
-      space.list_keys[at] = x, space.list_positions[at] = positions[i];
+      append(x, positions[i]);
     });
     Team::sync();
     const u32 few = space.length;
@@ -262,29 +261,38 @@ template <class Team> struct Selector {
     }
   }
 
-  // For a warp: gives the k best to sink(rank, key, index). Each lane knows its best; the one that
-  // loses it looks through its share again.
-  template <class Sink> __device__ void extract(u32 k, const Sink& sink) const {
-    Entry<Key> best;
-    u32 at;
-    const auto look = [&] {
-      best.key = 0, best.index = NOWHERE, at = Team::rank();
-#pragma unroll 2
-      for (u32 c = 0; c < mine; ++c) {
-        const u32 i = Team::rank() + c * Team::size;
-        const Entry<Key> other = {keys[i], positions[i]};
-        if (better(other, best)) best = other, at = i;
+  // After `bound`, as quick as can be for a team with nothing else to do: survivors are ranked by
+  // comparing all pairs, and a rank is a place in the output. Gives nothing and returns false where
+  // they are too many. 1 <= k <= m, 3 k <= 2 threads.
+  template <class Sink> __device__ bool rank_few(u32 k, u32 m, const Sink& sink) {
+    Key least, greatest;
+    bound(k, mine, least, greatest);
+    each([&](u32 i, Key x) { append(x, positions[i]); });
+    Team::sync();
+    const u32 length = space.length;
+    if (length <= Space::few) {
+      u32 shift = 0;  // log2 of the neighbouring threads that share a survivor's comparisons
+      while (shift < 5 && length << (shift + 1) <= Team::size) ++shift;
+      const u32 i = Team::rank() >> shift, part = Team::rank() & ((1u << shift) - 1);
+      const Entry<Key> entry = {space.list_keys[i % Space::few], space.list_positions[i % Space::few]};
+      u32 ahead = 0;
+#pragma unroll 4
+      for (u32 j = part; j < length; j += 1u << shift) {
+        const Key key = space.list_keys[j];
+        const u32 index = space.list_positions[j];
+        ahead += (key > entry.key) | ((key == entry.key) & (index < entry.index));
       }
-    };
-    look();
 #pragma unroll 1
-    for (u32 rank = 0; rank < k; ++rank) {
-      const Key key = warp_max(best.key);
-      const u32 index = warp_min(best.key == key ? best.index : NOWHERE);
-      if (best.index != index) continue;
-      sink(rank, key, index);
-      keys[at] = 0, positions[at] = NOWHERE;
-      look();
+      for (u32 d = 1u << shift >> 1; d; d /= 2) ahead += __shfl_xor_sync(~0u, ahead, d);
+      if (part == 0 && i < length && ahead < k) sink(ahead, entry.key, entry.index);
     }
+    Team::sync();
+    if (Team::rank() == 0) space.length = 0;
+    return length <= Space::few;
+  }
+
+  __device__ void append(Key key, u32 index) const {
+    const u32 at = atomicAdd(&space.length, 1u);
+    if (at < Space::few) space.list_keys[at] = key, space.list_positions[at] = index;
   }
 };

@@ -66,8 +66,8 @@ __device__ inline void write_queues(const Params& p, const Queue (&queues)[V], c
         values[u] = value_of(p, ends.arr, keys[u], positions[u]);
         indices[u] = (Index)positions[u];
       }
-      store<V>(ends.values + at, values);
-      store<V>(ends.indices + at, indices);
+      store<true>(ends.values + at, values);
+      store<true>(ends.indices + at, indices);
     } else {
 #pragma unroll
       for (int u = 0; u < V; ++u) {
@@ -76,8 +76,8 @@ __device__ inline void write_queues(const Params& p, const Queue (&queues)[V], c
     }
 #else
     const u64 at = ((u64)row * KB + i) * p.b + bucket;
-    store<V>(p.keys + at, keys);
-    store<V>(p.positions + at, positions);
+    store<false>(p.keys + at, keys);
+    store<false>(p.positions + at, positions);
 #endif
   }
 }
