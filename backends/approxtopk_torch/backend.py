@@ -1,4 +1,4 @@
-"""`TorchBackend`: CUDA kernels where they can serve, torch's own operations everywhere else."""
+"""`TorchBackend`: compiled kernels where they can serve, torch's own operations elsewhere."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from approxtopk import Request
 
 from . import native
 from .tensors import Pair, TensorBackend
+
+#: Modules with kernels of their own, by device kind.
+COMPILED = {"cuda": "approxtopk_torch.cuda", "cpu": "approxtopk_torch.cpu"}
 
 
 class Way(Protocol):
@@ -36,8 +39,7 @@ class TorchBackend(TensorBackend):
     def select(self, arr: Tensor, request: Request, out: Pair | None = None) -> Pair:
         if arr.is_neg():  # the bit that says that what is in memory is to be negated
             arr = arr.resolve_neg()
-        way = _way(request)[0] if arr.is_cuda else native
-        return way.topk(arr, request, out)
+        return _way(request)[0].topk(arr, request, out)
 
     def devices(self) -> tuple[str, ...]:
         names = map(torch.cuda.get_device_name, range(torch.cuda.device_count()))
@@ -45,7 +47,8 @@ class TorchBackend(TensorBackend):
 
     def kernel(self, request: Request) -> str:
         way, reason = _way(request)
-        return way.kernel(request) + (f" (no CUDA kernel: {reason})" if reason else "")
+        why = f" (no {request.device_kind} kernel: {reason})" if reason else ""
+        return way.kernel(request) + why
 
     def workspace(self, request: Request) -> int:
         return _way(request)[0].workspace(request)
@@ -53,12 +56,12 @@ class TorchBackend(TensorBackend):
 
 @lru_cache(maxsize=4096)
 def _way(request: Request) -> tuple[Way, str | None]:
-    """The module that serves a request; if it isn't `cuda` on a CUDA device, the reason."""
-    if request.device_kind != "cuda":
+    """The module that serves a request; if it isn't the device's own, the reason."""
+    if request.device_kind not in COMPILED:
         return native, None
     try:
-        cuda: Any = import_module("approxtopk_torch.cuda")
-        reason = cuda.refuses(request)
+        compiled: Any = import_module(COMPILED[request.device_kind])
+        reason = compiled.refuses(request)
     except ImportError as error:
         reason = str(error)
-    return (cuda, None) if reason is None else (native, reason)
+    return (compiled, None) if reason is None else (native, reason)

@@ -50,7 +50,7 @@ def test_both_native_ways_agree(dtype, largest, interleaved) -> None:
                     assert torch.equal(found, expected), (kind, request, length)
 
 
-def test_the_quick_way_is_taken_where_it_pays() -> None:
+def test_the_quick_way_is_taken_where_it_pays(without_numba) -> None:
     few = approxtopk.explain(torch.zeros(1 << 17), 64, recall=0.99)
     many = approxtopk.explain(torch.zeros(1 << 17), 1 << 14, b=1 << 13, kb=2)
     assert "groups" in few.kernel
@@ -59,8 +59,19 @@ def test_the_quick_way_is_taken_where_it_pays() -> None:
     assert few.backend == many.backend == "torch"
 
 
+def test_numba_is_taken_where_no_gradient_is_asked_for() -> None:
+    pytest.importorskip("numba")
+    arr = torch.randn(1000)
+    assert "keys first" in approxtopk.explain(arr, 10, b=100).kernel
+    why = approxtopk.explain(arr, 30, b=10, kb=20)
+    assert "no cpu kernel: has kernels for kb up to 8" in why.kernel
+    got = approxtopk.topk(arr.requires_grad_(), 10, b=100)
+    got.values.sum().backward()
+    assert torch.equal(arr.grad.nonzero().flatten(), got.indices.sort().values)
+
+
 @pytest.mark.parametrize("rows", [(7,), (2, 3, 5)], ids=str)
-def test_blocks_of_rows(monkeypatch, rows) -> None:
+def test_blocks_of_rows(monkeypatch, without_numba, rows) -> None:
     monkeypatch.setattr(native, "BLOCK", 1000)
     arr = tensor("ties", torch.float32, *rows, 300)
     check(arr, 5, b=20)
