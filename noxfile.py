@@ -109,6 +109,8 @@ def _check_wheel(path: Path) -> None:
         entry_points.read_string(archive.read(f"{info}/entry_points.txt").decode())
     top = {name.partition("/")[0] for name in names} - {info}
     assert top == {Path(package).name for package in PACKAGES}, f"in the wheel: {top}"
+    backends = {init.parent.name for init in Path("backends").glob("*/__init__.py")}
+    assert backends <= top, f"missing from the wheel: {backends - top}"
     for package in PACKAGES:  # every file of every package, and their types
         files = [
             f for f in Path(package).rglob("*") if f.is_file() and "__pycache__" not in f.parts
