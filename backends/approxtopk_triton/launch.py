@@ -24,7 +24,7 @@ from .kernels.select import (
     select_kernel,
 )
 from .layout import Layout
-from .policy import Config, Device
+from .policy import Config, Device, floor_pow2
 from .schedule import Launch
 
 KERNELS: dict[str, Any] = {
@@ -120,6 +120,7 @@ def numbers_of(launch: Launch, request: Request, layout: Layout) -> dict[str, in
     return {
         "rows": request.rows,
         "n": request.n,
+        "n_bit": floor_pow2(request.n),
         "k": request.k,
         "b": request.b,
         **vars(layout),

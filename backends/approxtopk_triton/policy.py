@@ -31,8 +31,8 @@ MOST_SORTED = 1 << 14
 #: Threads that keep a multiprocessor's memory requests in flight.
 THREADS_PER_PROCESSOR = 1024
 
-#: The most threads in a program.
-MOST_THREADS = 1024
+#: The most threads in a program, and in one that owns a row: there more wait for each other.
+MOST_THREADS, MOST_FUSED = 1024, 512
 
 ITEMSIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 ITEMSIZE |= {"int8": 1, "uint8": 1, "int16": 2, "int32": 4, "int64": 8}
@@ -77,7 +77,7 @@ def default(request: Request, layout: Layout, device: Device) -> Config:
     if can_fuse(request, layout) and 3 * request.rows >= device.processors:
         share = THREADS_PER_PROCESSOR * 2 * device.processors // request.rows
         fewest = ceil_pow2(request.b) * request.kb // 16
-        threads = min(max(floor_pow2(share), fewest, device.warp_size), MOST_THREADS)
+        threads = min(max(floor_pow2(share), fewest, device.warp_size), MOST_FUSED)
         threads = min(threads, max(device.warp_size, ceil_pow2(request.n) // 4))
         return Config(True, max(1, threads // device.warp_size), loads(request))
     return _two_stages(request, layout, device)
@@ -95,7 +95,7 @@ def configurations(request: Request, layout: Layout, device: Device) -> tuple[Co
     if first.fused:
         found.append(_two_stages(request, layout, device))
     elif can_fuse(request, layout):
-        found.append(Config(True, MOST_THREADS // device.warp_size, loads(request)))
+        found.append(Config(True, MOST_FUSED // device.warp_size, loads(request)))
     return tuple(found)
 
 

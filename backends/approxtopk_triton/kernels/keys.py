@@ -1,10 +1,10 @@
 """Order-preserving integer keys in Triton, and back: no kernel computes with floats.
 
 A key is unsigned, and greater for an element to be selected earlier: uint64 for 64-bit elements,
-else uint32 with what tells elements apart in its upper bits.  A float's key is its magnitude, with
-its sign, counted from -inf, which has 1; so both zeros are one, and all that lies beyond +inf,
-where negative NaNs arrive by wrapping around, is cut to one key for NaN.  None is 0, in either
-direction.
+else uint32 with the key in its upper bits and zeros in the lower.  A float's key is its magnitude
+with its sign, counted from -inf, which has 1; so both zeros are one, and all that lies beyond
++inf, where negative NaNs arrive by wrapping around, is cut to one key for NaN.  None is 0, in
+either direction.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ def order_key(bits, TYPE: tl.constexpr, LARGEST: tl.constexpr):
         key = bits ^ TOP
     else:
         key = bits
-    return key if LARGEST else ~key
+    ALL: tl.constexpr = 2 * TOP - (1 << shift(TYPE))
+    return key if LARGEST else key ^ ALL
 
 
 @triton.jit

@@ -73,7 +73,7 @@ def take_steps(
         step = t + u * S + tl.arange(0, S)[:, None]
         key = order_key(loaded[u], TYPE, LARGEST)
         if PACKED:
-            key = (key & 0xFFFF0000) | (0xFFFF - step).to(tl.uint32)
+            key = key | (0xFFFF - step).to(tl.uint32)
         if PARTLY:
             key = tl.where(step < size, key, 0)
             step = tl.where(step < size, step, NONE)

@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 
 from .buckets import candidate_arrays, input_queues, row_offset, write
-from .keys import NONE, as_bits, key_bits, key_type, order_key
+from .keys import NONE, as_bits, key_bits, key_type, order_key, shift
 
 
 @triton.jit
@@ -24,13 +24,15 @@ def count_reaching(keys, threshold):
 
 
 @triton.jit
-def search(keys, k, BITS: tl.constexpr):
-    """The greatest threshold that k of the keys reach, or one that exactly k do; and how many."""
-    KEY: tl.constexpr = keys[0].dtype
-    threshold = tl.full((), 0, KEY)
+def search(keys, k, first, last):
+    """The greatest threshold that k of the keys reach, or one that exactly k do; and how many.
+
+    `first` and `last` are the bits that the keys differ in, as powers of two.
+    """
+    threshold = first ^ first
     reached = k * 0
-    bit = tl.full((), 1 << (BITS - 1), KEY)
-    while (bit != 0) & (reached != k):
+    bit = first
+    while (bit >= last) & (bit != 0) & (reached != k):
         count = count_reaching(keys, threshold | bit)
         threshold = tl.where(count >= k, threshold | bit, threshold)
         reached = tl.where(count >= k, count, reached)
@@ -39,15 +41,27 @@ def search(keys, k, BITS: tl.constexpr):
 
 
 @triton.jit
-def last_tied(keys, indices, threshold, k):
-    """The greatest index among those tied at the threshold that still belongs to the top k."""
+def search_keys(keys, k, TYPE: tl.constexpr):
+    """As `search`, on all bits of a key."""
+    KEY: tl.constexpr = key_type(TYPE)
+    first = tl.full((), 1 << (key_bits(TYPE) - 1), KEY)
+    return search(keys, k, first, tl.full((), 1 << shift(TYPE), KEY))
+
+
+@triton.jit
+def last_tied(keys, indices, threshold, k, n, n_bit):
+    """The greatest index among those tied at the threshold that still belongs to the top k.
+
+    Indices are below `n`, whose highest bit is `n_bit`.
+    """
     above = k * 0
     backwards = ()
     for j in tl.static_range(len(keys)):
         above += tl.sum((keys[j] > threshold).to(tl.int32))
-        backwards = backwards + (tl.where(keys[j] == threshold, NONE - indices[j], 0),)
-    least, _ = search(backwards, k - above, 31)
-    return NONE - least
+        tied = (keys[j] == threshold) & (indices[j] != NONE)
+        backwards = backwards + (tl.where(tied, n - indices[j], 0),)
+    least, _ = search(backwards, k - above, k * 0 + n_bit, k * 0 + 1)
+    return n - least
 
 
 @triton.jit
@@ -59,7 +73,7 @@ def wins(key, index, threshold, last):
 @triton.jit(do_not_specialize=["k"])
 def fused_kernel(
     x, values, indices,
-    n, b, k, inner, x_outer, x_inner, x_element, x_step, out_outer, out_inner, out_element,
+    n, n_bit, b, k, inner, x_outer, x_inner, x_element, x_step, out_outer, out_inner, out_element,
     B: tl.constexpr, S: tl.constexpr, U: tl.constexpr, KB: tl.constexpr,
     INTERLEAVED: tl.constexpr, LARGEST: tl.constexpr, PACKED: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
@@ -77,10 +91,10 @@ def fused_kernel(
         B, KB, S, U, INTERLEAVED, LARGEST, PACKED, WIDE,
     )  # fmt: skip
 
-    threshold, reached = search(keys, k, key_bits(x.dtype.element_ty))
+    threshold, reached = search_keys(keys, k, x.dtype.element_ty)
     last = k * 0 + NONE
     if reached != k:
-        last = last_tied(keys, found, threshold, k)
+        last = last_tied(keys, found, threshold, k, n, n_bit)
     won = tl.zeros((B,), tl.int32)
     for j in tl.static_range(KB):
         won += wins(keys[j], found[j], threshold, last).to(tl.int32)
@@ -124,7 +138,7 @@ def load_chunk(
 @triton.jit(do_not_specialize=["rows", "k"])
 def select_kernel(
     x, values, indices, source,
-    rows, b, k, inner, x_outer, x_inner, x_element, out_outer, out_inner, out_element,
+    rows, n, n_bit, b, k, inner, x_outer, x_inner, x_element, out_outer, out_inner, out_element,
     CHUNK: tl.constexpr, CHUNKS: tl.constexpr, STAGED: tl.constexpr,
     LARGEST: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
@@ -144,13 +158,13 @@ def select_kernel(
             x, stored, at, base, j * CHUNK, b, x_element, CHUNK, STAGED, LARGEST, WIDE
         )
         keys = keys + (key,)
-    threshold, reached = search(keys, k, key_bits(x.dtype.element_ty))
+    threshold, reached = search_keys(keys, k, x.dtype.element_ty)
     last = k * 0 + NONE
     if reached != k:
         found = ()
         for j in tl.static_range(CHUNKS):
             found = found + (load_indices(at, j * CHUNK, b, keys[j] == threshold, CHUNK, STAGED),)
-        last = last_tied(keys, found, threshold, k)
+        last = last_tied(keys, found, threshold, k, n, n_bit)
     out_base = row_offset(row // inner, row % inner, out_outer, out_inner)
     before = k * 0
     for j in tl.static_range(CHUNKS):
@@ -165,7 +179,7 @@ def select_kernel(
 @triton.jit(do_not_specialize=["rows", "k"])
 def narrow_kernel(
     x, source, target,
-    rows, b, k, chunks, inner, x_outer, x_inner, x_element,
+    rows, n, n_bit, b, k, chunks, inner, x_outer, x_inner, x_element,
     CHUNK: tl.constexpr, STAGED: tl.constexpr, LARGEST: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """One round of a tournament: the top k of each `CHUNK` of a row's `b` candidates.
@@ -184,10 +198,10 @@ def narrow_kernel(
     key, index = load_chunk(
         x, keys, places, base, chunk * CHUNK, b, x_element, CHUNK, STAGED, LARGEST, WIDE
     )
-    threshold, reached = search((key,), k, key_bits(TYPE))
+    threshold, reached = search_keys((key,), k, TYPE)
     last = k * 0 + NONE
     if reached != k:
-        last = last_tied((key,), (index,), threshold, k)
+        last = last_tied((key,), (index,), threshold, k, n, n_bit)
     win = wins(key, index, threshold, last) & (index != NONE)
     position = tl.cumsum(win.to(tl.int32), 0) - 1
     new_keys, new_places = candidate_arrays(target, rows.to(tl.int64) * chunks * k, TYPE)
@@ -203,7 +217,7 @@ def narrow_kernel(
 @triton.jit(do_not_specialize=["rows", "k"])
 def long_row_kernel(
     x, values, indices, source,
-    rows, b, k, inner, x_outer, x_inner, x_element, out_outer, out_inner, out_element,
+    rows, n, n_bit, b, k, inner, x_outer, x_inner, x_element, out_outer, out_inner, out_element,
     CHUNK: tl.constexpr, STAGED: tl.constexpr, LARGEST: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Stage 2 of more candidates than registers hold: `b` a row, read again for each bit.
@@ -220,7 +234,7 @@ def long_row_kernel(
     threshold = tl.full((), 0, key_type(TYPE))
     reached = k * 0
     bit = tl.full((), 1 << (key_bits(TYPE) - 1), key_type(TYPE))
-    while (bit != 0) & (reached != k):
+    while (bit >= (1 << shift(TYPE))) & (bit != 0) & (reached != k):
         count = k * 0
         for start in range(0, b, CHUNK):
             key, _ = load_chunk(
@@ -241,18 +255,18 @@ def long_row_kernel(
             )
             above += tl.sum((key > threshold).to(tl.int32))
         least = k * 0
-        step = k * 0 + (1 << 30)
+        step = k * 0 + n_bit
         while step != 0:
             count = k * 0
             for start in range(0, b, CHUNK):
                 key, index = load_chunk(
                     x, keys, places, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
                 )
-                tied = tl.where(key == threshold, NONE - index, 0)
+                tied = tl.where((key == threshold) & (index != NONE), n - index, 0)
                 count += count_reaching((tied,), least | step)
             least = tl.where(count >= k - above, least | step, least)
             step = step >> 1
-        last = NONE - least
+        last = n - least
 
     out_base = row_offset(row // inner, row % inner, out_outer, out_inner)
     before = k * 0

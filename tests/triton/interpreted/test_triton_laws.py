@@ -1,0 +1,38 @@
+"""The shared laws, edge cases and promises, at sizes that an interpreter can bear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from approxtopk.testing import EDGE_CASES, LAWS, PROMISES, EdgeCase, Subject, check_law
+
+#: Elements of an edge case's array: a program's step takes the interpreter half a millisecond.
+MOST = 512
+
+
+@pytest.mark.parametrize("letter", LAWS)
+def test_law(subject: Subject, letter: str) -> None:
+    check_law(letter, subject, dtypes=subject.dtypes, layouts=subject.layouts, max_examples=6)
+
+
+@pytest.mark.parametrize("edge", EDGE_CASES, ids=str)
+def test_edge_case(subject: Subject, edge: EdgeCase) -> None:
+    """The first cases of each dtype: equal to the reference, bits and all."""
+    for dtype in subject.dtypes:
+        if not edge.suits(dtype):
+            continue
+        for case in list(edge.make(dtype))[:2]:
+            if case.array.size <= MOST:
+                try:
+                    subject.to_array(case.array)
+                except NotImplementedError:
+                    continue
+                LAWS["a"](subject, case)
+                LAWS["q"](subject, case)
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
+def test_promise(subject: Subject, promise: Any) -> None:
+    promise(subject, "float32")

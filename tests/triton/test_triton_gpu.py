@@ -1,0 +1,158 @@
+"""The compiled kernels on a GPU: right in every dtype and path, and what only a device can show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import approxtopk
+from approxtopk.testing import available_dtypes, dtype_of
+
+torch = pytest.importorskip("torch")
+triton = pytest.importorskip("triton")
+
+from adapters import to_array, to_tensor  # noqa: E402
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(
+        not torch.cuda.is_available() or triton.knobs.runtime.interpret,
+        reason="needs a GPU that Triton compiles for",
+    ),
+]
+
+#: shape, axis, k, how: fused, two stages, split and merged, direct, rows adjacent, contiguous
+#: buckets, exact, a tournament, read again, sorted.
+CALLS: list[tuple[tuple[int, ...], int, int, dict[str, Any]]] = [
+    ((200, 5000), 1, 20, {"b": 120, "kb": 2}),
+    ((8, 5003), 1, 20, {"b": 120, "kb": 2}),
+    ((2, 400003), 1, 30, {"b": 60, "kb": 3}),
+    ((7, 5000), 1, 1000, {"b": 500, "kb": 2}),
+    ((3, 2000, 70), 1, 40, {"b": 40, "kb": 2}),
+    ((9, 5003), 1, 50, {"b": 100, "kb": 1, "interleaved": False}),
+    ((9, 5003), 1, 50, {"recall": 1.0}),
+    ((2, 70001), 1, 100, {"recall": 1.0, "sorted": True}),
+    ((2, 40000), 1, 9000, {"b": 20000, "kb": 1}),
+    ((70000, 20), 1, 3, {"b": 5, "kb": 2, "sorted": True}),
+]
+
+
+def random_array(shape: tuple[int, ...], dtype: str, ties: bool) -> np.ndarray:
+    generator = np.random.default_rng(len(dtype) + ties)
+    kind = dtype_of(dtype)
+    if np.dtype(kind).kind in "iu":
+        info = np.iinfo(kind)
+        high = info.max if not ties else min(info.max, info.min + 5)
+        return generator.integers(info.min, high, shape, dtype=kind, endpoint=True)
+    array = generator.standard_normal(shape, np.float32).astype(kind)
+    if ties:
+        special = np.array([np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0]).astype(kind)
+        array = np.where(generator.random(shape) < 0.6, generator.choice(special, shape), array)
+    return array
+
+
+@pytest.mark.parametrize("dtype", available_dtypes())
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_equals_the_reference(call: Any, dtype: str) -> None:
+    shape, axis, k, how = call
+    for ties in (False, True):
+        array = random_array(shape, dtype, ties)
+        how = {**how, "axis": axis, "largest": not ties}
+        values, indices = approxtopk.topk(to_tensor(array, "cuda"), k, backend="triton", **how)
+        wanted = approxtopk.topk(array, k, backend="numpy", **how)
+        at = indices.cpu().numpy()
+        if not how.get("sorted"):
+            at, wanted = np.sort(at, axis), (None, np.sort(wanted.indices, axis))
+        assert (at == wanted[1]).all()
+        got, width = to_array(values), f"u{array.dtype.itemsize}"
+        gathered = np.take_along_axis(array, indices.cpu().numpy(), axis)
+        assert (np.ascontiguousarray(gathered).view(width) == got.view(width)).all()
+
+
+def topk(arr: Any, k: int = 8, **how: Any) -> Any:
+    return approxtopk.topk(arr, k, **{"b": 64, "kb": 1, "backend": "triton", **how})
+
+
+def test_a_graph_replays_on_changed_input() -> None:
+    arr = torch.randn(4, 4096, device="cuda")
+    topk(arr)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        values, indices = topk(arr)
+    arr.copy_(torch.randn(4, 4096, device="cuda"))
+    graph.replay()
+    wanted = topk(arr)
+    assert torch.equal(indices, wanted.indices)
+    assert torch.equal(values, wanted.values)
+
+
+def test_a_cold_capture_says_what_to_do() -> None:
+    arr = torch.randn(4, 4127, device="cuda")
+    torch.cuda.synchronize()
+    graph = torch.cuda.graph(torch.cuda.CUDAGraph())
+    with pytest.raises(RuntimeError, match="once before capturing"), graph:
+        topk(arr, 13)
+
+
+def test_runs_on_the_current_stream() -> None:
+    arr = torch.randn(64, 65536, device="cuda")
+    wanted = topk(arr, 16)
+    stream = torch.cuda.Stream()
+    late = torch.zeros_like(arr)
+    torch.cuda.synchronize()
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(20_000_000)
+        late.copy_(arr)
+        got = topk(late, 16)
+    stream.synchronize()
+    assert torch.equal(got.indices, wanted.indices)
+
+
+def test_more_than_2_31_elements_and_a_wide_row() -> None:
+    arr = torch.randn(70000, 32768, device="cuda", dtype=torch.float16)
+    values, indices = topk(arr, 64)
+    few = arr[-3:].view(3, 512, 64).float().max(1)
+    assert torch.equal(values[-3:].float().sort(1).values, few.values.sort(1).values)
+    assert torch.equal(arr[-3:].gather(1, indices[-3:]), values[-3:])
+    values, indices = topk(arr, 4, axis=0, b=8)
+    columns = arr[:, -3:]
+    assert torch.equal(columns.gather(0, indices[:, -3:]), values[:, -3:])
+    best = columns.float().view(8750, 8, 3).max(0).values.topk(4, dim=0).values
+    assert torch.equal(values[:, -3:].float().sort(0, descending=True).values, best)
+
+
+def test_misaligned_and_repeated() -> None:
+    base = torch.randn(2, 8193, device="cuda")
+    first = topk(base[:, 1:])
+    again = topk(base[:, 1:].clone())
+    assert torch.equal(first.indices, again.indices)
+    for _ in range(20):
+        assert torch.equal(topk(base[:, 1:]).indices, first.indices)
+
+
+def test_under_torch_compile() -> None:
+    arr = torch.randn(4, 4096, device="cuda", requires_grad=True)
+    compiled = torch.compile(lambda x: topk(x).values.sum(), fullgraph=True)
+    compiled(arr).backward()
+    wanted = torch.zeros_like(arr).scatter(1, topk(arr.detach()).indices, 1.0)
+    assert torch.equal(arr.grad, wanted)
+
+
+def test_tuning_measures_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from approxtopk import Request
+    from approxtopk_triton import tune
+    from approxtopk_triton.backend import TritonBackend
+
+    monkeypatch.setattr(tune, "TUNING", True)
+    measured = []
+    fastest = tune.fastest
+    monkeypatch.setattr(tune, "fastest", lambda *how: measured.append(how[0]) or fastest(*how))
+    arr = torch.randn(256, 8192, device="cuda")
+    request = Request((256, 8192), "float32", "cuda:0", 1, 16, 128, 1)
+    backend = TritonBackend()
+    answers = [backend.topk(arr, request)[1].sort(1).values for _ in range(3)]
+    assert len(measured) == 1
+    assert torch.equal(answers[0], topk(arr, 16, b=128).indices.sort(1).values)
