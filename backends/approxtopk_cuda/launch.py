@@ -26,7 +26,7 @@ MAX_SORT = 4096
 MAX_EXTRACT = 16
 #: Winners that are found by ranking survivors at once, and the threads that do it.
 MAX_QUICK = 128
-QUICK_TEAM = 256
+QUICK_TEAM = 512
 #: Entries of a run that `sort_runs` sorts.
 SORT_RUN = 2048
 #: Static shared memory of a team: warps, blocks up to 256 threads, larger ones; see select.cuh.
@@ -224,6 +224,7 @@ def _fused(p: Problem, device: Device) -> Launch | None:
             MERGE=merge,
             SORTED=p.sorted,
             LISTED=0,
+            SHARED=1,
             FINISHERS=finishers,
             EXTRACT=extract,
             QUICK=quick,
@@ -248,18 +249,21 @@ def _teams(p: Problem, device: Device) -> list[tuple[int, int]]:
         # Without clusters a row's time on one multiprocessor must not exceed two launches'.
         if p.n > 8192 and 2 * p.rows <= processors:
             return []
-        # No more threads than take all buckets at once: parts would have to be merged.
-        lanes = p.b * element_bytes(p.dtype) // 16
-        most = 1024 if lanes > 512 else 512 if lanes > 256 or p.n > 8192 else 256
+        most = _lanes(p, 1) if p.n <= 8192 else max(512, _lanes(p, 1))
         return [(most, 1), (512, 1), (256, 1)]
     cluster = 2
     while cluster < 8 and 2 * cluster * p.rows <= processors:
         cluster *= 2
     if 4 * cluster * p.rows < processors and p.n > 65536:
         return []
-    # No more threads than take all buckets at once: parts would have to be merged.
-    most = 1024 if p.b * element_bytes(p.dtype) > 512 * 16 * cluster else 512
+    most = _lanes(p, cluster)
     return [(most, cluster), (512, cluster), (256, cluster)]
+
+
+def _lanes(p: Problem, cluster: int) -> int:
+    """No more threads than take all buckets at once, for parts would have to be merged."""
+    lanes = p.b * element_bytes(p.dtype) // (16 * cluster)
+    return 1024 if lanes > 512 else 512 if lanes > 256 else 256
 
 
 # ---- stage 2 ------------------------------------------------------------------------------------

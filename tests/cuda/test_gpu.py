@@ -149,3 +149,159 @@ def test_random_problems(block: int) -> None:
             check(arr, request)
         except Exception as error:
             raise AssertionError(f"seed {seed}, strides {arr.stride()}: {request}: {error}") from error
+
+
+def normal(*shape: int, dtype: Any = None, seed: int = 0) -> Any:
+    torch.manual_seed(seed)
+    return torch.randn(*shape, device="cuda").to(dtype or torch.float32)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_out_of_any_layout(seed: int) -> None:
+    """Results go into strided and misaligned outputs, and nowhere else."""
+    rng = random.Random(seed)
+    arr, request = random_case(10_000 + seed)
+    kind, index = arr.dtype, getattr(torch, request.index_dtype)
+    shape = request.out_shape
+    wide = (*shape[:-1], shape[-1] * 2 + 3)
+    start = rng.randint(0, 2)
+    values = torch.zeros(wide, dtype=kind, device="cuda")
+    indices = torch.full(wide, -7, dtype=index, device="cuda")
+    views = (values[..., start : start + 2 * shape[-1] : 2], indices[..., start : start + 2 * shape[-1] : 2])
+    check(arr, request, views)
+    untouched = torch.ones(wide, dtype=torch.bool)
+    untouched[..., start : start + 2 * shape[-1] : 2] = False
+    assert (indices.cpu()[untouched] == -7).all()
+
+
+@pytest.mark.parametrize("rows", [65535, 65536, 100000, 2**20])
+@pytest.mark.parametrize(("k", "b", "kb"), [(4, 8, 1), (16, 16, 1), (5, 3, 2), (12, 6, 3)])
+def test_many_rows(rows: int, k: int, b: int, kb: int) -> None:
+    arr = normal(rows, 40)
+    if k > count_candidates(40, b, kb):
+        pytest.skip("too few candidates")
+    check(arr, make_request((rows, 40), "float32", 1, k, b, kb, sorted=k == 5))
+    turned = arr.t().contiguous()
+    check(turned, make_request((40, rows), "float32", 0, k, b, kb))
+
+
+@pytest.mark.parametrize(
+    ("shape", "k", "b", "kb", "more"),
+    [
+        ((64, 131072), 64, 4096, 1, {}),
+        ((64, 131072), 64, 4096, 1, {"sorted": True}),
+        ((16, 131072), 100, 512, 2, {}),
+        ((128, 65536), 500, 2048, 2, {}),
+        ((128, 65536), 128, 4096, 1, {"largest": False}),
+        ((200, 65536), 2048, 4096, 3, {"sorted": True}),
+        ((600, 16384), 64, 512, 2, {}),
+        ((600, 16384), 64, 4096, 1, {}),
+        ((1, 2**22), 1024, 65536, 1, {}),
+        ((1, 2**22), 5000, 65536, 1, {"sorted": True}),
+        ((2, 2**21), 40, 16, 4, {}),
+        ((1, 2**22), 10, 1, 10, {"sorted": True}),
+        ((4096, 256), 8, 64, 2, {}),
+        ((3, 300000), 70000, 30000, 3, {"sorted": True}),
+        ((2, 300000), 90000, 30000, 3, {"sorted": True}),
+    ],
+)
+@pytest.mark.parametrize("pattern", ["normal", "few", "bound"])
+def test_kinds_of_kernels(shape: Any, k: int, b: int, kb: int, more: Any, pattern: str) -> None:
+    for dtype in ("float32", "bfloat16", "int8", "int64"):
+        arr = fill(shape, dtype, pattern, random.Random(k)).cuda()
+        check(arr, make_request(shape, dtype, len(shape) - 1, k, b, kb, **more))
+
+
+def test_more_than_two_to_the_31_elements() -> None:
+    """Offsets of rows are 64-bit: the last of 2**31 + elements are as right as the first."""
+    from approxtopk_torch import cuda
+
+    rows, n = 2**16 + 3, 2**15
+    arr = torch.zeros(rows, n, dtype=torch.int8, device="cuda")
+    arr[:, 777] = 5
+    arr[-1, 778] = 6
+    request = make_request((rows, n), "int8", 1, 2, 64, 1, sorted=True)
+    _, indices = cuda.topk(arr, request)
+    assert indices[:-1].tolist()[::4096] == [[777, 0]] * len(range(0, rows - 1, 4096))
+    assert indices[-1].tolist() == [778, 777]
+
+
+def test_a_row_of_more_than_two_to_the_31_elements() -> None:
+    from approxtopk_torch import cuda
+
+    n = 2**31 + 2**12
+    arr = torch.zeros(n, dtype=torch.int8, device="cuda")
+    places = [5, 2**31 - 1, 2**31 + 77, n - 1]
+    for place, value in zip(places, (9, 8, 7, 6), strict=True):
+        arr[place] = value
+    request = make_request((n,), "int8", 0, 4, 4096, 1, sorted=True)
+    values, indices = cuda.topk(arr, request)
+    assert indices.tolist() == places
+    assert values.tolist() == [9, 8, 7, 6]
+
+
+@pytest.mark.parametrize(
+    ("shape", "k", "b", "kb", "more"),
+    [
+        ((64, 131072), 64, 4096, 1, {}),
+        ((128, 65536), 8192, 4096, 2, {}),
+        ((1, 2**22), 1024, 65536, 1, {}),
+        ((2, 300000), 70000, 30000, 3, {"sorted": True}),
+    ],
+)
+def test_graph_replays_on_changed_data(shape: Any, k: int, b: int, kb: int, more: Any) -> None:
+    from approxtopk_torch import cuda
+
+    request = make_request(shape, "float32", 1, k, b, kb, **more)
+    arr = normal(*shape)
+    cuda.topk(arr, request)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        values, indices = cuda.topk(arr, request)
+    for seed in (1, 2):
+        fresh = normal(*shape, seed=seed)
+        arr.copy_(fresh)
+        graph.replay()
+        torch.cuda.synchronize()
+        expected = cuda.topk(fresh, request)
+        assert torch.equal(values, expected[0])
+        assert torch.equal(indices, expected[1])
+
+
+def test_cold_capture_is_refused_and_harmless() -> None:
+    from approxtopk_torch import cuda
+
+    arr = normal(7, 1234)
+    request = make_request((7, 1234), "float32", 1, 9, 11, 3, largest=False)
+    with pytest.raises(RuntimeError, match="call it once"), torch.cuda.graph(torch.cuda.CUDAGraph()):
+        cuda.topk(arr, request)
+    torch.cuda.synchronize()
+    check(arr, request)
+
+
+def test_streams_and_repeats() -> None:
+    from approxtopk_torch import cuda
+
+    request = make_request((300, 8192), "float32", 1, 64, 512, 2)
+    inputs = [normal(300, 8192, seed=s) for s in range(4)]
+    expected = [cuda.topk(arr, request) for arr in inputs]
+    streams = [torch.cuda.Stream() for _ in range(4)]
+    torch.cuda.synchronize()
+    for _ in range(20):
+        results = []
+        for arr, stream in zip(inputs, streams, strict=True):
+            with torch.cuda.stream(stream):
+                results.append(cuda.topk(arr, request))
+        torch.cuda.synchronize()
+        for got, want in zip(results, expected, strict=True):
+            assert torch.equal(got[0], want[0])
+            assert torch.equal(got[1], want[1])
+
+
+def test_refusals() -> None:
+    from approxtopk_torch import cuda
+
+    assert "kb = 17" in str(cuda.refuses(make_request((1, 100), "float32", 1, 17, 1, 17)))
+    assert cuda.refuses(make_request((0, 100), "float32", 1, 17, 1, 17)) is None
+    empty, _ = cuda.topk(torch.empty(0, 5, device="cuda"), make_request((0, 5), "float32", 1, 2, 2, 1))
+    assert empty.shape == (0, 2)

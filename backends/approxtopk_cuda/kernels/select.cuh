@@ -16,6 +16,13 @@
 // Nothing in the result depends on the order of threads. The code is kept short: a row's selection
 // runs it once, so fetching and issuing it is most of its time.
 
+// Loads of candidates in flight: more where they come from global memory.
+#if SHARED
+static const u32 LOOK_AHEAD = 4;
+#else
+static const u32 LOOK_AHEAD = 16;
+#endif
+
 template <int SIZE> struct SelectSpace {
   // Four bins a thread, but 2048 at most.
   static const int bins = SIZE >= 512 ? 2048 : SIZE * 4;
@@ -57,7 +64,7 @@ template <class Team> struct Selector {
 
   // Calls f(i, keys[i]) for the thread's candidates; loads go ahead of the calls.
   template <class F> __device__ void each(const F& f) const {
-    const u32 ahead = 4;
+    const u32 ahead = LOOK_AHEAD;
 #pragma unroll 1
     for (u32 c = 0; c < mine; c += ahead) {
       const u32 i = Team::rank() + c * Team::size;
@@ -76,7 +83,7 @@ template <class Team> struct Selector {
 #pragma unroll 1
     for (u32 c = 0; c < mine; c += group) {
       Key best = 0;
-#pragma unroll 4
+#pragma unroll LOOK_AHEAD
       for (u32 j = c; j < c + group && j < mine; ++j) {
         const Key x = keys[Team::rank() + j * Team::size];
         best = x > best ? x : best;
