@@ -20,7 +20,7 @@
 #if SHARED
 static const u32 LOOK_AHEAD = 4;
 #else
-static const u32 LOOK_AHEAD = 16;
+static const u32 LOOK_AHEAD = 8;
 #endif
 
 template <int SIZE> struct SelectSpace {
