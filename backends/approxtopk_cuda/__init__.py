@@ -7,7 +7,7 @@ kernel into machine code, and `Program` packs a schedule's arguments and launche
 
 from __future__ import annotations
 
-from .compile import CompileError, compile_kernel, source_of
+from .compile import CompileError, compile_kernel, compiler, source_of
 from .launch import Device, Kernel, Launch, Problem, Schedule, schedule
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Problem",
     "Schedule",
     "compile_kernel",
+    "compiler",
     "schedule",
     "source_of",
 ]

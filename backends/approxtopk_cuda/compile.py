@@ -10,7 +10,7 @@ from typing import Any
 
 from .launch import Kernel
 
-__all__ = ["CompileError", "compile_kernel", "source_of"]
+__all__ = ["CompileError", "compile_kernel", "compiler", "source_of"]
 
 _FOLDER = Path(__file__).parent / "kernels"
 
@@ -69,7 +69,7 @@ def compile_kernel(kernel: Kernel, arch: str) -> bytes:
 
 def compile_with_log(kernel: Kernel, arch: str, ptxas_options: str | None = None) -> tuple[bytes, str]:
     """Machine code and the compiler's log, uncached."""
-    program, options = _nvrtc()
+    program, options = compiler()
     log = io.StringIO()
     try:
         compiled = program(
@@ -93,17 +93,26 @@ def compile_with_log(kernel: Kernel, arch: str, ptxas_options: str | None = None
 
 
 @functools.cache
-def _nvrtc() -> tuple[Any, Any]:
-    """The classes Program and ProgramOptions of cuda.core."""
+def compiler() -> tuple[Any, Any]:
+    """The classes Program and ProgramOptions of cuda.core, with an NVRTC that answers.
+
+    Raises
+    ------
+    CompileError
+        One of the packages, or the library itself, is missing.
+    """
     try:
+        from cuda.bindings import nvrtc
+
         try:
             from cuda.core import Program, ProgramOptions
         except ImportError:  # before cuda.core 1.0
             from cuda.core.experimental import Program, ProgramOptions
-    except ImportError as error:
+        nvrtc.nvrtcVersion()
+    except Exception as error:  # the loader of the library raises errors of its own
         raise CompileError(
-            "compiling CUDA kernels needs the packages cuda-core, cuda-bindings and "
-            "nvidia-cuda-nvrtc; install them with: pip install 'approxtopk[torch]' "
-            f"({error})"
+            "compiling CUDA kernels needs the packages cuda-core and nvidia-cuda-nvrtc: "
+            "pip install 'approxtopk[cuda13]', or cuda12 for a driver of CUDA 12 "
+            f"({type(error).__name__}: {error})"
         ) from error
     return Program, ProgramOptions

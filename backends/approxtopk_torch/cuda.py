@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from approxtopk_cuda import CompileError, Problem, Schedule, schedule
+from approxtopk_cuda import CompileError, Problem, Schedule, compiler, schedule
 from approxtopk_cuda.driver import DriverError, OutputLayout, Program, device_of
 from torch import Tensor
 
@@ -73,6 +73,7 @@ def refuses(request: Request) -> str | None:
     if request.empty:
         return None
     try:
+        compiler()
         decision = _expected_schedule(request)
     except (CompileError, DriverError) as error:
         return str(error)
