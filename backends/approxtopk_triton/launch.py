@@ -24,7 +24,7 @@ from .kernels.select import (
     select_kernel,
 )
 from .layout import Layout
-from .policy import Config, Device, floor_pow2
+from .policy import Config, Device
 from .schedule import Launch
 
 KERNELS: dict[str, Any] = {
@@ -55,7 +55,7 @@ class Pipeline:
         self._steps = [
             _step(launch, request, layout, [*names, *self.workspaces]) for launch in launches
         ]
-        self._compiled: dict[tuple[bool, ...], list[Any]] = {}
+        self._compiled: dict[tuple[bool, ...], list[tuple[Any, ...]]] = {}
 
     def __call__(self, arr: Tensor, values: Tensor, indices: Tensor) -> None:
         """Select from `arr` into contiguous outputs, on the current device and stream."""
@@ -72,9 +72,11 @@ class Pipeline:
             parts = [work[offset:] for offset in self._offsets]
             self._first([*tensors, *parts], aligned)
             return
-        # With addresses for tensors a launch asks neither torch nor the driver about them.
-        for step, runner in zip(self._steps, runners, strict=True):
-            runner(*step.pick(pointers), *step.numbers)
+        # What `kernel[grid](...)` comes to, less what it looks up anew in every call; and with
+        # addresses for tensors it asks neither torch nor the driver about them.
+        stream = triton.runtime.driver.active.get_current_stream(arr.get_device())
+        for step, (run, *how) in zip(self._steps, runners, strict=True):
+            run(*step.grid, stream, *how, None, None, None, *step.pick(pointers), *step.numbers)
 
     def _first(self, tensors: list[Tensor], aligned: tuple[bool, ...]) -> None:
         """Compile for the alignment of these tensors, and launch."""
@@ -88,8 +90,9 @@ class Pipeline:
             for step in self._steps
         ]
         if not INTERPRETED:
-            runners = zip(launched, self._steps, strict=True)
-            self._compiled[aligned] = [compiled[step.grid] for compiled, step in runners]
+            self._compiled[aligned] = [
+                (kernel.run, kernel.function, kernel.packed_metadata) for kernel in launched
+            ]
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def numbers_of(launch: Launch, request: Request, layout: Layout) -> dict[str, in
     return {
         "rows": request.rows,
         "n": request.n,
-        "n_bit": floor_pow2(request.n),
+        "n_bit": 1 << ((request.n.bit_length() - 1) & ~1),
         "k": request.k,
         "b": request.b,
         **vars(layout),

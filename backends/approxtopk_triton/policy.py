@@ -23,7 +23,7 @@ CHUNK = 8192
 
 #: Candidates of a row that one program selects from by reading them once for each bit of a key:
 #: what is left where k is too large for a tournament.
-MOST_READ_AGAIN = 1 << 20
+MOST_READ_AGAIN = (1 << 20) - 1
 
 #: Winners that are put in order by counting, for each, those before it.
 MOST_SORTED = 1 << 14

@@ -49,7 +49,7 @@ def cases() -> Iterator[Any]:
                 yield pytest.param(wanted, target, id=f"{name}, {target.arch}")
 
 
-@pytest.mark.parametrize(("wanted", "target"), cases())
+@pytest.mark.parametrize(("wanted", "target"), list(cases()))
 def test_compiles(wanted: Request, target: GPUTarget) -> None:
     layout, launches = planned(wanted, target)
     assert launches

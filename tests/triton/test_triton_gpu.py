@@ -89,6 +89,7 @@ def test_a_graph_replays_on_changed_input() -> None:
     assert torch.equal(values, wanted.values)
 
 
+@pytest.mark.filterwarnings("ignore:The CUDA Graph is empty")
 def test_a_cold_capture_says_what_to_do() -> None:
     arr = torch.randn(4, 4127, device="cuda")
     torch.cuda.synchronize()
@@ -133,6 +134,7 @@ def test_misaligned_and_repeated() -> None:
         assert torch.equal(topk(base[:, 1:]).indices, first.indices)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 def test_under_torch_compile() -> None:
     arr = torch.randn(4, 4096, device="cuda", requires_grad=True)
     compiled = torch.compile(lambda x: topk(x).values.sum(), fullgraph=True)

@@ -1,8 +1,8 @@
 """Stage 2: the exact top k of a row's candidates, by bisection on the bits of their keys.
 
-One program owns a row.  The k-th greatest key is built from its top bit down, a bit for each count
-of the candidates that reach it, and the search ends as soon as exactly k do; only where the k-th
-key is tied are the indices searched in the same way.  Winners keep the order of the candidates.
+One program owns a row.  The k-th greatest key is built from its top bits down, two for each count
+of the candidates that reach the three next thresholds, and the search ends as soon as exactly k
+reach one; only where the k-th key is tied are the indices searched in the same way.
 """
 
 from __future__ import annotations
@@ -15,28 +15,43 @@ from .keys import NONE, as_bits, key_bits, key_type, order_key, shift
 
 
 @triton.jit
-def count_reaching(keys, threshold):
-    """How many of the keys are at least the threshold."""
-    hits = (keys[0] >= threshold).to(tl.int32)
-    for j in tl.static_range(1, len(keys)):
-        hits += (keys[j] >= threshold).to(tl.int32)
-    return tl.sum(hits)
+def count_reaching(keys, threshold, bit):
+    """How many keys reach the threshold plus one, two and three bits: 20 bits for each count."""
+    few = tl.zeros(keys[0].shape, tl.int32)  # 10 bits for each, so far
+    for j in tl.static_range(len(keys)):
+        few += tl.where(keys[j] >= (threshold | bit), 1, 0)
+        few += tl.where(keys[j] >= (threshold | (bit << 1)), 1 << 10, 0)
+        few += tl.where(keys[j] >= (threshold | bit | (bit << 1)), 1 << 20, 0)
+    counts = (few & 0x3FF).to(tl.int64)
+    counts += (few & 0xFFC00).to(tl.int64) << 10
+    counts += (few >> 20).to(tl.int64) << 40
+    return tl.sum(counts)
+
+
+@triton.jit
+def advance(counts, threshold, reached, k, bit):
+    """The greatest of the thresholds that k keys reach, or the old one; and how many do."""
+    for digit in tl.static_range(3):
+        count = ((counts >> (20 * digit)) & 0xFFFFF).to(tl.int32)
+        higher = (threshold & ~(bit | (bit << 1))) | (bit * (digit + 1))
+        threshold = tl.where(count >= k, higher, threshold)
+        reached = tl.where(count >= k, count, reached)
+    return threshold, reached
 
 
 @triton.jit
 def search(keys, k, first, last):
     """The greatest threshold that k of the keys reach, or one that exactly k do; and how many.
 
-    `first` and `last` are the bits that the keys differ in, as powers of two.
+    `first` and `last` are the lower bits of the pairs to begin and to end with.
     """
     threshold = first ^ first
     reached = k * 0
     bit = first
     while (bit >= last) & (bit != 0) & (reached != k):
-        count = count_reaching(keys, threshold | bit)
-        threshold = tl.where(count >= k, threshold | bit, threshold)
-        reached = tl.where(count >= k, count, reached)
-        bit = bit >> 1
+        counts = count_reaching(keys, threshold, bit)
+        threshold, reached = advance(counts, threshold, reached, k, bit)
+        bit = bit >> 2
     return threshold, reached
 
 
@@ -44,24 +59,31 @@ def search(keys, k, first, last):
 def search_keys(keys, k, TYPE: tl.constexpr):
     """As `search`, on all bits of a key."""
     KEY: tl.constexpr = key_type(TYPE)
-    first = tl.full((), 1 << (key_bits(TYPE) - 1), KEY)
+    first = tl.full((), 1 << (key_bits(TYPE) - 2), KEY)
     return search(keys, k, first, tl.full((), 1 << shift(TYPE), KEY))
+
+
+@triton.jit
+def from_behind(key, index, threshold, n):
+    """How far from the end those that are tied at the threshold are; 0 for all others."""
+    tied = (key == threshold) & (index != NONE)
+    return tl.where(tied, n - index, 0).to(tl.uint32)
 
 
 @triton.jit
 def last_tied(keys, indices, threshold, k, n, n_bit):
     """The greatest index among those tied at the threshold that still belongs to the top k.
 
-    Indices are below `n`, whose highest bit is `n_bit`.
+    Indices are below `n`, whose highest bit is `n_bit` or the next.
     """
     above = k * 0
     backwards = ()
     for j in tl.static_range(len(keys)):
         above += tl.sum((keys[j] > threshold).to(tl.int32))
-        tied = (keys[j] == threshold) & (indices[j] != NONE)
-        backwards = backwards + (tl.where(tied, n - indices[j], 0),)
-    least, _ = search(backwards, k - above, k * 0 + n_bit, k * 0 + 1)
-    return n - least
+        backwards = backwards + (from_behind(keys[j], indices[j], threshold, n),)
+    first = tl.full((), 1, tl.uint32) * n_bit.to(tl.uint32)
+    least, _ = search(backwards, k - above, first, tl.full((), 1, tl.uint32))
+    return n - least.to(tl.int32)
 
 
 @triton.jit
@@ -70,7 +92,7 @@ def wins(key, index, threshold, last):
     return (key > threshold) | ((key == threshold) & (index <= last))
 
 
-@triton.jit(do_not_specialize=["k"])
+@triton.jit(do_not_specialize=["k", "n_bit"])
 def fused_kernel(
     x, values, indices,
     n, n_bit, b, k, inner, x_outer, x_inner, x_element, x_step, out_outer, out_inner, out_element,
@@ -135,7 +157,7 @@ def load_chunk(
     return key, load_indices(indices, start, count, there, CHUNK, STAGED)
 
 
-@triton.jit(do_not_specialize=["rows", "k"])
+@triton.jit(do_not_specialize=["rows", "k", "n_bit"])
 def select_kernel(
     x, values, indices, source,
     rows, n, n_bit, b, k, inner, x_outer, x_inner, x_element, out_outer, out_inner, out_element,
@@ -165,18 +187,21 @@ def select_kernel(
         for j in tl.static_range(CHUNKS):
             found = found + (load_indices(at, j * CHUNK, b, keys[j] == threshold, CHUNK, STAGED),)
         last = last_tied(keys, found, threshold, k, n, n_bit)
+    won = tl.zeros((CHUNK,), tl.int32)
+    for j in tl.static_range(CHUNKS):
+        index = load_indices(at, j * CHUNK, b, keys[j] == threshold, CHUNK, STAGED)
+        won += wins(keys[j], index, threshold, last).to(tl.int32)
+    position = tl.cumsum(won, 0) - won
     out_base = row_offset(row // inner, row % inner, out_outer, out_inner)
-    before = k * 0
     for j in tl.static_range(CHUNKS):
         index = load_indices(at, j * CHUNK, b, keys[j] >= threshold, CHUNK, STAGED)
         win = wins(keys[j], index, threshold, last)
-        won = win.to(tl.int32)
-        to = out_base + (before + tl.cumsum(won, 0) - 1).to(tl.int64) * out_element
+        to = out_base + position.to(tl.int64) * out_element
         write(x, base, keys[j], index, values, indices, to, win, x_element, LARGEST, WIDE)
-        before += tl.sum(won)
+        position += win.to(tl.int32)
 
 
-@triton.jit(do_not_specialize=["rows", "k"])
+@triton.jit(do_not_specialize=["rows", "k", "n_bit"])
 def narrow_kernel(
     x, source, target,
     rows, n, n_bit, b, k, chunks, inner, x_outer, x_inner, x_element,
@@ -214,7 +239,7 @@ def narrow_kernel(
     tl.store(new_places + to + lane, tl.full((CHUNK,), NONE, tl.int32), mask=empty)
 
 
-@triton.jit(do_not_specialize=["rows", "k"])
+@triton.jit(do_not_specialize=["rows", "k", "n_bit"])
 def long_row_kernel(
     x, values, indices, source,
     rows, n, n_bit, b, k, inner, x_outer, x_inner, x_element, out_outer, out_inner, out_element,
@@ -233,19 +258,17 @@ def long_row_kernel(
 
     threshold = tl.full((), 0, key_type(TYPE))
     reached = k * 0
-    bit = tl.full((), 1 << (key_bits(TYPE) - 1), key_type(TYPE))
+    bit = tl.full((), 1 << (key_bits(TYPE) - 2), key_type(TYPE))
     while (bit >= (1 << shift(TYPE))) & (bit != 0) & (reached != k):
-        count = k * 0
+        counts = tl.full((), 0, tl.int64)
         for start in range(0, b, CHUNK):
             key, _ = load_chunk(
                 x, keys, places, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
             )
-            count += count_reaching((key,), threshold | bit)
-        threshold = tl.where(count >= k, threshold | bit, threshold)
-        reached = tl.where(count >= k, count, reached)
-        bit = bit >> 1
+            counts += count_reaching((key,), threshold, bit)
+        threshold, reached = advance(counts, threshold, reached, k, bit)
+        bit = bit >> 2
 
-    # The last tied index that belongs: all of them where exactly k keys reach the threshold.
     last = k * 0 + NONE
     if reached != k:
         above = k * 0
@@ -254,19 +277,20 @@ def long_row_kernel(
                 x, keys, places, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
             )
             above += tl.sum((key > threshold).to(tl.int32))
-        least = k * 0
-        step = k * 0 + n_bit
-        while step != 0:
-            count = k * 0
+        least = tl.full((), 0, tl.uint32)
+        tied = k * 0
+        step = tl.full((), 1, tl.uint32) * n_bit.to(tl.uint32)
+        while (step != 0) & (tied != k - above):
+            counts = tl.full((), 0, tl.int64)
             for start in range(0, b, CHUNK):
                 key, index = load_chunk(
                     x, keys, places, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
                 )
-                tied = tl.where((key == threshold) & (index != NONE), n - index, 0)
-                count += count_reaching((tied,), least | step)
-            least = tl.where(count >= k - above, least | step, least)
-            step = step >> 1
-        last = n - least
+                behind = from_behind(key, index, threshold, n)
+                counts += count_reaching((behind,), least, step)
+            least, tied = advance(counts, least, tied, k - above, step)
+            step = step >> 2
+        last = n - least.to(tl.int32)
 
     out_base = row_offset(row // inner, row % inner, out_outer, out_inner)
     before = k * 0
