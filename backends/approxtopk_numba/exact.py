@@ -16,6 +16,9 @@ from .intrinsics import PACE, load, lowest_bit, order_key, store
 from .kernels import clear, count_regions, entry, glue, reaching, stage1, threshold
 from .launch import STEPS, TILE_BYTES
 
+#: `reaching` says so where all of PACE elements do.
+ALL = np.uint64(2**PACE - 1)
+
 
 @entry
 def select_exactly(x, n, begin, end, values, indices, k, width, infinity, flip, keys, places):
@@ -72,6 +75,13 @@ def _collect(x, base, search, floor, keys, places, infinity, flip):
             for pace in range(first, end, PACE):
                 size = min(PACE, end - pace)
                 mask = reaching(x, base + pace, size, floor, infinity, flip)
+                if mask == ALL and taken + PACE < places.size:  # as at first without stage 1
+                    for i in range(PACE):
+                        key = order_key(load(x, base + pace + i), infinity, flip)
+                        store(keys, collected + taken + i, key)
+                        store(places, taken + i, pace + i)
+                    taken += PACE
+                    continue
                 while mask:
                     i = pace + lowest_bit(mask)
                     mask &= mask - np.uint64(1)
@@ -89,7 +99,6 @@ def _collect(x, base, search, floor, keys, places, infinity, flip):
                         if floor == 0:  # nothing is greater than the greatest key
                             return taken
     return taken
-    return taken
 
 
 @njit(nogil=True)
@@ -97,11 +106,11 @@ def _keep_best(keys, collected, places, taken, k):
     """Keep the best `k` of the collected, in order; the threshold that they reach."""
     kth, ties = threshold(keys, collected, taken, k)
     kept = 0
-    for j in range(taken):
+    for j in range(taken):  # without a branch, which would be mispredicted at every other element
         key = load(keys, collected + j)
-        if key > kth or (key == kth and ties > 0):
-            ties -= 1 if key == kth else 0
-            store(keys, collected + kept, key)
-            store(places, kept, load(places, j))
-            kept += 1
+        store(keys, collected + kept, key)
+        store(places, kept, load(places, j))
+        tie = 1 if key == kth else 0
+        kept += 1 if key > kth else tie & (1 if ties > 0 else 0)
+        ties -= tie
     return kth

@@ -1,0 +1,122 @@
+"""Contiguous arrays to flat bits, the kernels that a launch asks for, and threads over them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from approxtopk import Request
+
+from .bits import Order, order, sort_rows
+from .exact import select_exactly
+from .kernels import finish_row, select_rows, stage1_part
+from .launch import STEPS, TILE_BYTES, Launch, launch
+from .threads import spread
+
+_Array = NDArray[Any]
+
+#: Rows are handed to threads in this many pieces per thread, so that a slow one holds up little.
+PIECES = 4
+
+
+class Job(NamedTuple):
+    """What follows from a request, worked out once: a small call is over in 3 us."""
+
+    request: Request
+    plan: Launch
+    how: Order
+    levels: tuple[int, ...]  #: see `approxtopk_numba.kernels.select_rows`
+    bits: Any  #: `how.bits`
+    n: int
+    rows: int
+    k: int
+    alone: bool  #: one thread, no sorting, int64 indices: nothing but the kernel
+
+
+@lru_cache(maxsize=4096)
+def job(request: Request) -> Job:
+    """The job that a request makes."""
+    plan = launch(request)
+    how = order(request.dtype, request.largest)
+    alone = plan.threads == 1 and not request.sorted and request.index_dtype == "int64"
+    shape = request.n, request.rows, request.k
+    return Job(request, plan, how, (0,) * request.kb, how.bits, *shape, alone)
+
+
+def run(arr: _Array, values: _Array, indices: _Array, request: Request) -> None:
+    """Select along the last axis, for arrays that are C-contiguous, aligned and not empty.
+
+    Elements count by their bits alone: `request.dtype` says what these mean, so an array of
+    bfloat16 may come as one of uint16.
+    """
+    this = job(request)
+    x, found = arr.reshape(-1).view(this.bits), values.reshape(-1).view(this.bits)
+    if this.alone:
+        _run_rows(this, x, found, indices.reshape(-1), 0, this.rows)
+        return
+    wide = indices  # kernels for int64 alone: each would take as long to compile as the first
+    if request.index_dtype != "int64":
+        wide = np.empty(indices.shape, np.int64)
+    _share(this, x, found, wide.reshape(-1))
+    if wide is not indices:
+        indices[...] = wide
+
+
+def _share(this: Job, x: _Array, values: _Array, indices: _Array) -> None:
+    plan, rows = this.plan, this.rows
+    if plan.parts > 1:
+        for row in range(rows):
+            some = (flat.reshape(rows, -1)[row] for flat in (x, values, indices))
+            _run_in_parts(this, *some)
+        _sort(this, values, indices, 0, rows)
+        return
+
+    def some_rows(begin: int, end: int) -> None:
+        _run_rows(this, x, values, indices, begin, end)
+        _sort(this, values, indices, begin, end)
+
+    size = -(-rows // (plan.threads * PIECES)) if plan.threads > 1 else rows
+    pieces = [(begin, min(begin + size, rows)) for begin in range(0, rows, size)]
+    spread(some_rows, pieces, plan.threads)
+
+
+def _run_rows(this: Job, x: _Array, values: _Array, indices: _Array, begin: int, end: int) -> None:
+    request, plan, how = this.request, this.plan, this.how
+    keys = np.empty(plan.keys, this.bits)
+    rows = (x, this.n, begin, end, values, indices, this.k)
+    if plan.exact:
+        places = np.empty(plan.collected, np.int64)
+        select_exactly(*rows, plan.width, how.infinity, how.flip, keys, places)
+    else:
+        buckets = (request.b, plan.width, request.interleaved, this.levels)
+        select_rows(*rows, *buckets, how.infinity, how.flip, keys)
+
+
+def _run_in_parts(this: Job, x: _Array, values: _Array, indices: _Array) -> None:
+    """One long row, whose stage 1 several threads share."""
+    plan, how, n, b, kb = this.plan, this.how, this.n, this.request.b, this.request.kb
+    width, order = plan.width, (how.infinity, how.flip)
+    keys = np.empty(plan.keys, this.bits)
+    tops = (kb + 1) * b
+    lanes = plan.keys - plan.parts * kb * width
+    tiles = -(-width * this.bits.itemsize // TILE_BYTES)
+    groups = -(-n // (STEPS * width))  # a part is some groups of STEPS steps
+    bounds = [part * groups // plan.parts for part in range(plan.parts + 1)]
+
+    def one_part(part: int) -> None:
+        first, stop = (min(bounds[i] * STEPS * width, n) for i in (part, part + 1))
+        at = (keys, lanes + part * kb * width, tops + bounds[part] * tiles)
+        stage1_part(x, first, stop, width, this.levels, *order, *at)
+
+    spread(one_part, [(part,) for part in range(plan.parts)], plan.threads)
+    row = (x, n, values, indices, this.k, b, width, plan.parts, lanes, this.levels)
+    finish_row(*row, *order, keys)
+
+
+def _sort(this: Job, values: _Array, indices: _Array, begin: int, end: int) -> None:
+    if this.request.sorted:
+        rows = values.reshape(this.rows, -1)[begin:end], indices.reshape(this.rows, -1)[begin:end]
+        sort_rows(*rows, this.how)
