@@ -24,9 +24,8 @@ MAX_GRID = 2**31 - 1
 MAX_SORT = 4096
 #: Winners that a warp takes out one by one.
 MAX_EXTRACT = 16
-#: Winners that are found by ranking survivors at once, and the threads that do it.
+#: Winners that are found by ranking survivors at once.
 MAX_QUICK = 128
-QUICK_TEAM = 512
 #: Entries of a run that `sort_runs` sorts.
 SORT_RUN = 2048
 #: Static shared memory of a team: warps, blocks up to 256 threads, larger ones; see select.cuh.
@@ -132,14 +131,15 @@ def schedule(problem: Problem, device: Device) -> Schedule | str:
 
     places = p.b * p.kb
     first = _stage1(p, tiling, output=False)
+    shift = _walk(p, tiling)[0].key_shift
     entries = p.rows * tiling.splits * places
     if not listed:
-        second = _select(p, device, tiling.splits)
+        second = _select(p, device, tiling.splits, shift)
         return Schedule("stage 1, stage 2", (first, second), size, entries)
     if p.k == p.candidates:
-        return Schedule("stage 1, sort", (first, *_sort(p, places)), size, entries, entries)
-    second = _select(p, device, 1, listed=True)
-    sort = _sort(p, p.k, swapped=True)
+        return Schedule("stage 1, sort", (first, *_sort(p, places, shift)), size, entries, entries)
+    second = _select(p, device, 1, shift, listed=True)
+    sort = _sort(p, p.k, shift, swapped=True)
     return Schedule("stage 1, stage 2, sort", (first, second, *sort), size, entries, p.rows * p.k)
 
 
@@ -205,8 +205,10 @@ def _fused(p: Problem, device: Device) -> Launch | None:
         )
         shared = teams * _aligned(p.b * p.kb + more) * entry_bytes(p.dtype)
         # With one row to a multiprocessor a selection's latency counts, else its work.
-        quick = p.k <= MAX_QUICK and resident <= 2 and team >= 256 and p.b * p.kb >= team
-        finishers = team if p.k > 256 or p.sorted and p.k > 128 else min(team, QUICK_TEAM)
+        # Groups for a bound: of a thread's share of the candidates, or of those it found itself.
+        shared_out = merge or cluster > 1
+        groups = min(team, p.b * p.kb if shared_out else -(-p.b // tiling.v))
+        quick = p.k <= MAX_QUICK and 3 * p.k <= 2 * groups and resident <= 2 and team >= 256
         extract = team == 32 and not merge and tiling.passes == 1
         extract = extract and p.k <= MAX_EXTRACT and tiling.v * p.kb <= 4
         if extract:
@@ -225,14 +227,20 @@ def _fused(p: Problem, device: Device) -> Launch | None:
             SORTED=p.sorted,
             LISTED=0,
             SHARED=1,
-            FINISHERS=finishers,
             EXTRACT=extract,
             QUICK=quick,
+            BOUNDED=_bounded(p, team),
             **walk.defines(),
         )
         grid = min(-(-p.rows // teams), MAX_GRID // cluster) * cluster
         return Launch(kernel, grid, threads, shared, cluster, tiling.fields(p))
     return None
+
+
+def _bounded(p: Problem, threads: int) -> bool:
+    """Whether a bound from the threads' best candidates drops most of the others."""
+    places = p.b * p.kb
+    return 3 * p.k <= 2 * threads and places >= max(threads, 4 * p.k)
 
 
 def _teams(p: Problem, device: Device) -> list[tuple[int, int]]:
@@ -277,7 +285,9 @@ def _most_splits(p: Problem, device: Device) -> int:
     return max(1, space // (p.b * p.kb * entry_bytes(p.dtype)) - 1)
 
 
-def _select(p: Problem, device: Device, splits: int, listed: bool = False) -> Launch:
+def _select(
+    p: Problem, device: Device, splits: int, key_shift: int, listed: bool = False
+) -> Launch:
     places = p.b * p.kb
     lists = places * splits if splits > 1 else 0
     sort = _ceil_power_of_two(p.k) if p.sorted and not listed else 0
@@ -291,18 +301,20 @@ def _select(p: Problem, device: Device, splits: int, listed: bool = False) -> La
         1024,
         1,
         KB=p.kb,
+        KEY_SHIFT=key_shift,
         STRIDED=p.step != 1,
         MERGE=splits > 1,
         SHARED=fits,
         SORTED=p.sorted and not listed,
         LISTED=listed,
         QUICK=p.k <= MAX_QUICK and not listed and places >= 1024,
+        BOUNDED=_bounded(p, 1024),
     )
     fields = (("rows", p.rows), ("splits", splits))
     return Launch(kernel, p.rows, 1024, shared if fits else _aligned(sort) * entry, fields=fields)
 
 
-def _sort(p: Problem, length: int, swapped: bool = False) -> tuple[Launch, ...]:
+def _sort(p: Problem, length: int, key_shift: int, swapped: bool = False) -> tuple[Launch, ...]:
     """Launches that sort `length` entries of each row; they read the spare ones if `swapped`."""
     launches: list[Launch] = []
     width = SORT_RUN
@@ -316,6 +328,7 @@ def _sort(p: Problem, length: int, swapped: bool = False) -> tuple[Launch, ...]:
             256,
             4,
             OUTPUT=last,
+            KEY_SHIFT=key_shift,
             STRIDED=p.step != 1,
         )
         chunk = 256 * 8 if merging else SORT_RUN

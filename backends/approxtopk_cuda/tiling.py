@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Tiling", "tile_block", "tile_grid"]
 
-#: Threads of a block of stage 1 alone.
-THREADS = 128
+#: Threads of a block of stage 1 alone: few, so that the last blocks leave little idle; more where
+#: they share buckets.
+THREADS, SHARING_THREADS = 128, 256
 #: Bytes of neighbouring buckets that a block should read at each step, at least.
 _LEAST_RUN = 64
 #: Shared memory for the lists of a block, at most: two blocks of a multiprocessor fit.
@@ -63,7 +64,6 @@ def tile_grid(p: Problem, device: Device, most_splits: int) -> Tiling:
     rows_first = _rows_first(p)
     threads = THREADS
     v = _width(p, longest, rows_first, most=threads)
-    space = threads * v  # virtual buckets of a block
     rows_at_least = min(_floor_power_of_two(p.rows), 32) if rows_first else 1
 
     wanted = device.multiprocessors * _resident(p, v, longest)
@@ -73,6 +73,9 @@ def tile_grid(p: Problem, device: Device, most_splits: int) -> Tiling:
     if shortage > 1:
         parts = min(_floor_power_of_two(walkable), _ceil_power_of_two(shortage))
     parts = max(parts, _least_parts(p, v, longest))
+    if parts > 1:
+        threads = SHARING_THREADS
+    space = threads * v  # virtual buckets of a block
     # What a block can hold: whole buckets of a run of memory, in shared memory when merging.
     run = 1
     if p.interleaved and not rows_first:

@@ -76,12 +76,18 @@ class Walk:
     strided: bool
     rows_first: bool
 
+    @property
+    def key_shift(self) -> int:
+        """Bits of a candidate's key below the element's own: its step, if that orders indices."""
+        return 16 if self.queue == "PackedQueue" and self.interleaved else 0
+
     def defines(self) -> dict[str, str]:
         """Macros of ``stage1.cuh``."""
         return {
             "KB": str(self.kb),
             "V": str(self.v),
             "BATCH": str(self.batch),
+            "KEY_SHIFT": str(self.key_shift),
             "QUEUE": f"{self.queue}<{'KB' if self.queue == 'PackedQueue' else 'Key, KB'}>",
             "INTERLEAVED": str(int(self.interleaved)),
             "STRIDED": str(int(self.strided)),
@@ -141,8 +147,8 @@ def registers(dtype: str, kb: int, v: int, queue: str, least: int = 64) -> Regis
     held = max(v * queue_registers(dtype, kb, queue), merged if kb > 4 else 0)
     extra = kb // 2 * (key_bytes(dtype) // 4) + (6 if v >= 16 else 0)
     needed = _OVERHEAD + held + extra
-    few = 2 if kb >= 8 else 4
-    limit = next((r for r in (64, 128) if needed + few * words <= r), 256)
+    limit = next((r for r in (64, 128) if needed + 2 * words <= r), 256)
     limit = max(limit, 128 if least >= 128 else 64)
-    batch = 8 if kb < 8 and needed + 8 * words <= limit else few
+    most = 2 if kb >= 8 else 8
+    batch = next(n for n in (8, 4, 2) if n <= most and (n == 2 or needed + n * words <= limit))
     return Registers(batch, limit)

@@ -19,31 +19,33 @@ __device__ inline u32 ceil_power_of_two(u32 x) { return x <= 1 ? 1 : 1u << bit_l
 
 // `m` candidate places, empty ones among them, to the k best of `row`. SORTED: `list` has room for
 // k entries rounded up to a power of two. LISTED: winners go to p.spare_keys, p.spare_positions
-// [rows][k], to be sorted there. The candidates are not the same afterwards.
+// [rows][k], to be sorted there. The candidates are not the same afterwards. With QUICK a thread
+// knows the greatest key, `best`, of some of them, if of `any`.
 template <class Team>
-__device__ inline void finish(const Params& p, SelectSpace<Team::size>& space, Key* keys, u32* positions, u32 m, u32 row,
-                              const ListSink& list) {
-  Selector<Team> selector(space, keys, positions, m);
+__device__ inline void finish(const Params& p, Selector<Team>& selector, bool any, Key best, u32 row, const ListSink& list) {
   const RowEnds ends = ends_of(p, row);
   const OutputSink output = {p, ends};
-  // As few winners as this, and threads to spare: fewest steps one after the other.
-  if (QUICK) {
-    if (selector.rank_few(p.k, m, output)) return;
-    m = 0;  // what is left is bounded
-  }
-
-  Threshold threshold = {0, NOWHERE - 1};  // every candidate, no empty place
-  if (p.k < p.candidates) threshold = selector.threshold(p.k, m);
-  if (SORTED) {
-    const u32 length = ceil_power_of_two(p.k);
-    for (u32 i = p.k + Team::rank(); i < length; i += Team::size) list(i, 0, NOWHERE);
-    selector.emit(threshold, list);
-    sort_entries<Team>(list.keys, list.positions, length);
-    for (u32 i = Team::rank(); i < p.k; i += Team::size) output(i, list.keys[i], list.positions[i]);
-  } else if (LISTED) {
-    const ListSink winners = {p.spare_keys + (u64)row * p.k, p.spare_positions + (u64)row * p.k};
-    selector.emit(threshold, winners);
-  } else {
-    selector.emit(threshold, output);
-  }
+#if QUICK
+  if (selector.rank_few(p.k, any, best, output)) return;
+#endif
+  const auto choose = [&](const auto& sink) {
+    if (p.k < p.candidates) {
+      selector.select(p.k, BOUNDED && !QUICK, sink);
+    } else {
+      selector.keep([&](u32 i, Key) { return selector.positions[i] != NOWHERE; });
+      selector.emit(sink);
+    }
+  };
+#if SORTED
+  const u32 length = ceil_power_of_two(p.k);
+  for (u32 i = p.k + Team::rank(); i < length; i += Team::size) list(i, 0, NOWHERE);
+  choose(list);
+  sort_entries<Team>(list.keys, list.positions, length);
+  for (u32 i = Team::rank(); i < p.k; i += Team::size) output(i, list.keys[i], list.positions[i]);
+#elif LISTED
+  const ListSink winners = {p.spare_keys + (u64)row * p.k, p.spare_positions + (u64)row * p.k};
+  choose(winners);
+#else
+  choose(output);
+#endif
 }

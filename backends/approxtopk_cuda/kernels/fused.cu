@@ -127,10 +127,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #else
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Params p) {
   typedef TeamOf<TEAM> Team;
-  typedef TeamOf<FINISHERS> Finishers;  // a short selection is quicker with fewer threads
   const u32 teams = THREADS / TEAM;
   extern __shared__ __align__(16) u8 shared[];
-  __shared__ SelectSpace<FINISHERS> spaces[teams];
+  __shared__ SelectSpace<TEAM> spaces[teams];
 
   const u32 team = threadIdx.x / TEAM;
   const u32 list_places = MERGE ? KB * p.tile * p.parts : 0;
@@ -141,7 +140,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   u32* const positions = (u32*)((Key*)shared + teams * places) + team * places;
   Key* const more_keys = keys + KB * p.b;
   u32* const more_positions = positions + KB * p.b;
-  if (Team::rank() < FINISHERS) Selector<Finishers>::prepare(spaces[team]);
+  Selector<Team>::prepare(spaces[team]);
 
   CandidateSink sink;
   sink.keys = keys;
@@ -158,6 +157,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #if CLUSTER > 1
     cluster_arrive();  // the first block runs, and is done with the row before
 #endif
+    bool any = false;  // candidates that this thread found, or looks after
+    Key best = 0;
     for (u32 pass = 0; pass < p.passes; ++pass) {
       sink.bucket0 = (block * p.passes + pass) * p.tile;
       const u32 bucket = sink.bucket0 + share.bucket;
@@ -181,7 +182,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
         for (int u = 0; u < V; ++u) {
           level_keys[u] = queues[u].key(i);
           level_positions[u] = index_at(queues[u], place, u, i);
+          if (i == 0 && level_keys[u] > best) best = level_keys[u];
         }
+        any = any || (active && bucket < p.b);
 #if MERGE
         if (active) {
 #pragma unroll
@@ -203,9 +206,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     cluster_wait();
 #endif
     Team::sync();
-    if (block == 0 && Team::rank() < FINISHERS) {
+    if (block == 0) {
       const ListSink list = {more_keys, more_positions};
-      finish<Finishers>(p, spaces[team], keys, positions, KB * p.b, row, list);
+      Selector<Team> selector(spaces[team], keys, positions, KB * p.b);
+#if QUICK && (MERGE || CLUSTER > 1)
+      any = selector.mine > 0;
+      best = selector.look();
+#endif
+      finish<Team>(p, selector, any, best, row, list);
     }
     Team::sync();
   }

@@ -31,7 +31,9 @@ template <int N> struct PackedQueue {
     }
   }
 
-  __device__ u32 key(int i) const { return packed[i] >> 16; }
+  // Interleaved, a lower step is a lower index wherever the bucket: key and step together order
+  // candidates, and 16 more bits leave few ties to stage 2.
+  __device__ u32 key(int i) const { return packed[i] >> (16 - KEY_SHIFT); }
   __device__ bool empty(int i) const { return packed[i] == 0; }
   __device__ u32 step(int i) const { return 0xFFFFu - (packed[i] & 0xFFFFu); }
 };

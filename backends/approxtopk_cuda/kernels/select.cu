@@ -42,7 +42,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) select(const P
     for (u32 x = Team::rank(); x < m; x += THREADS) keys[x] = from_keys[x], positions[x] = from_positions[x];
 #endif
     Team::sync();
-    finish<Team>(p, space, SHARED ? keys : from_keys, SHARED ? positions : from_positions, m, row, list);
+    Selector<Team> selector(space, SHARED ? keys : from_keys, SHARED ? positions : from_positions, m);
+    finish<Team>(p, selector, selector.mine > 0, QUICK ? selector.look() : 0, row, list);
     Team::sync();
   }
 }

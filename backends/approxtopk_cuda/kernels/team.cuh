@@ -1,4 +1,4 @@
-// A team: the threads that work on one row together, a warp, a block, or the first of a block.
+// A team: the threads that work on one row together, a warp or a block.
 
 template <int SIZE> struct TeamOf {
   static const int size = SIZE;
@@ -11,10 +11,8 @@ template <int SIZE> struct TeamOf {
   __device__ static void sync() {
     if (is_warp)
       __syncwarp();
-    else if (SIZE == THREADS)
-      __syncthreads();
     else
-      asm volatile("bar.sync 1, %0;" ::"n"(SIZE) : "memory");
+      __syncthreads();
   }
 };
 
