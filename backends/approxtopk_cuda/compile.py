@@ -87,7 +87,7 @@ def compile_with_log(kernel: Kernel, arch: str, ptxas_options: str | None = None
         defines = " ".join(f"-D{name}={value}" for name, value in kernel.defines)
         raise CompileError(
             f"NVRTC could not compile {kernel.source}.cu for {arch} ({defines}): "
-            f"{error}\n{log.getvalue()}".rstrip()
+            f"{error}\n{log.getvalue()}".replace("\0", "").rstrip()
         ) from error
     return bytes(compiled.code), log.getvalue()
 

@@ -17,6 +17,16 @@ struct ListSink {
 
 __device__ inline u32 ceil_power_of_two(u32 x) { return x <= 1 ? 1 : 1u << bit_length(x - 1); }
 
+// The k best to a sink, or all where there are no more.
+template <class Team, class Sink> __device__ inline void choose(const Params& p, Selector<Team>& selector, const Sink& sink) {
+  if (p.k < p.candidates) {
+    selector.select(p.k, BOUNDED && !QUICK, sink);
+  } else {
+    selector.keep([&](u32 i, Key) { return selector.positions[i] != NOWHERE; });
+    selector.emit(sink);
+  }
+}
+
 // `m` candidate places, empty ones among them, to the k best of `row`. SORTED: `list` has room for
 // k entries rounded up to a power of two. LISTED: winners go to p.spare_keys, p.spare_positions
 // [rows][k], to be sorted there. The candidates are not the same afterwards. With QUICK a thread
@@ -28,24 +38,16 @@ __device__ inline void finish(const Params& p, Selector<Team>& selector, bool an
 #if QUICK
   if (selector.rank_few(p.k, any, best, output)) return;
 #endif
-  const auto choose = [&](const auto& sink) {
-    if (p.k < p.candidates) {
-      selector.select(p.k, BOUNDED && !QUICK, sink);
-    } else {
-      selector.keep([&](u32 i, Key) { return selector.positions[i] != NOWHERE; });
-      selector.emit(sink);
-    }
-  };
 #if SORTED
   const u32 length = ceil_power_of_two(p.k);
   for (u32 i = p.k + Team::rank(); i < length; i += Team::size) list(i, 0, NOWHERE);
-  choose(list);
+  choose(p, selector, list);
   sort_entries<Team>(list.keys, list.positions, length);
   for (u32 i = Team::rank(); i < p.k; i += Team::size) output(i, list.keys[i], list.positions[i]);
 #elif LISTED
   const ListSink winners = {p.spare_keys + (u64)row * p.k, p.spare_positions + (u64)row * p.k};
-  choose(winners);
+  choose(p, selector, winners);
 #else
-  choose(output);
+  choose(p, selector, output);
 #endif
 }
