@@ -21,7 +21,7 @@ _PARTS = {
         *("element", "params", "output", "team", "merge", "queue", "stage1"),
         *("select", "sort", "finish"),
     ),
-    "select": ("element", "params", "output", "team", "merge", "select", "sort", "finish"),
+    "stage2": ("element", "params", "output", "team", "merge", "select", "sort", "finish"),
     "sort": ("element", "params", "output", "team", "merge", "sort"),
 }
 

@@ -295,8 +295,8 @@ def _select(
     shared = _aligned(places + max(lists, sort)) * entry
     fits = splits > 1 or shared + _SPACE[1024] <= device.shared_per_block
     kernel = _kernel(
-        "select",
-        "select",
+        "stage2",
+        "stage2",
         p,
         1024,
         1,

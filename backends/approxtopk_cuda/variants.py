@@ -88,7 +88,7 @@ class Walk:
             "V": str(self.v),
             "BATCH": str(self.batch),
             "KEY_SHIFT": str(self.key_shift),
-            "QUEUE": f"{self.queue}<{'KB' if self.queue == 'PackedQueue' else 'Key, KB'}>",
+            "QUEUE": self.queue,
             "INTERLEAVED": str(int(self.interleaved)),
             "STRIDED": str(int(self.strided)),
             "ROWS_FIRST": str(int(self.rows_first)),

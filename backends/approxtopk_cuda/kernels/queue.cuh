@@ -7,7 +7,7 @@
 
 // 8- and 16-bit elements, steps below 65535: key and step in one integer, so an insertion is a
 // maximum and a minimum per place. Integers differ, so the order of insertion doesn't matter.
-template <int N> struct PackedQueue {
+template <class, int N> struct PackedQueue {
   static const u32 max_steps = 65535;
   u32 packed[N];
 

@@ -9,7 +9,7 @@
 // From the command line: KB, V, BATCH (loads in flight), QUEUE (PackedQueue, PairQueue,
 // ByteQueue), INTERLEAVED, STRIDED (elements of a row may be apart).
 
-typedef QUEUE Queue;
+typedef QUEUE<Key, KB> Queue;
 // Element u of step s is base[(first + s * stride + u) * element_step], where that is < length.
 struct Place {
   const Bits* base;

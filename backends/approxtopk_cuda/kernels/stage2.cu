@@ -8,7 +8,7 @@
 //          first (MERGE). SHARED 0: they don't; each pass reads them again, mostly from L2.
 // Moves    each candidate once (SHARED) or four to five times, and the output.
 
-extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) select(const Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) stage2(const Params p) {
   typedef TeamOf<THREADS> Team;
   extern __shared__ __align__(16) u8 shared[];
   __shared__ SelectSpace<THREADS> space;
