@@ -137,9 +137,8 @@ def can_fuse(request: Request, layout: Layout) -> bool:
 
 
 def loads(request: Request) -> int:
-    """Loads in flight per thread: 128 bytes, or 64 where they widen to 32-bit keys."""
-    most = 8 if ITEMSIZE[request.dtype] >= 4 else 4
-    return min(most, floor_pow2(steps(request)))
+    """Loads in flight per thread: 128 bytes of them where they are of 16."""
+    return min(8, floor_pow2(steps(request)))
 
 
 def vector(request: Request) -> int:

@@ -187,17 +187,23 @@ def select_kernel(
         for j in tl.static_range(CHUNKS):
             found = found + (load_indices(at, j * CHUNK, b, keys[j] == threshold, CHUNK, STAGED),)
         last = last_tied(keys, found, threshold, k, n, n_bit)
+    # Winners are few: chunks are read once more, in loops, since code that every program runs
+    # through just once would be fetched more slowly than they are.
     won = tl.zeros((CHUNK,), tl.int32)
-    for j in tl.static_range(CHUNKS):
-        index = load_indices(at, j * CHUNK, b, keys[j] == threshold, CHUNK, STAGED)
-        won += wins(keys[j], index, threshold, last).to(tl.int32)
+    for start in range(0, b, CHUNK):
+        key, index = load_chunk(
+            x, stored, at, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+        )
+        won += wins(key, index, threshold, last).to(tl.int32)
     position = tl.cumsum(won, 0) - won
     out_base = row_offset(row // inner, row % inner, out_outer, out_inner)
-    for j in tl.static_range(CHUNKS):
-        index = load_indices(at, j * CHUNK, b, keys[j] >= threshold, CHUNK, STAGED)
-        win = wins(keys[j], index, threshold, last)
+    for start in range(0, b, CHUNK):
+        key, index = load_chunk(
+            x, stored, at, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+        )
+        win = wins(key, index, threshold, last)
         to = out_base + position.to(tl.int64) * out_element
-        write(x, base, keys[j], index, values, indices, to, win, x_element, LARGEST, WIDE)
+        write(x, base, key, index, values, indices, to, win, x_element, LARGEST, WIDE)
         position += win.to(tl.int32)
 
 

@@ -97,8 +97,8 @@ def test_path(path: Any, dtype: str) -> None:
     ("dtype", "k", "b", "kernels"),
     [
         ("float16", 10, 300, "narrow + select"),
-        ("float64", 10, 150, "bucket + narrow + select"),
-        ("int32", 32, 300, "narrow + narrow + narrow + select"),
+        ("float64", 10, 150, "bucket + narrow + narrow + select"),
+        ("int32", 32, 300, "narrow + narrow + select"),
         ("float32", 40, 150, "bucket + long"),
         ("int64", 40, 300, "long"),
     ],
