@@ -34,7 +34,7 @@ DTYPES = ["float32", "float64", "float16", "int8", "int16", "int32", "int64", "u
 
 #: Seconds of calls in one turn, and of rest before it: torch's threads spin for a while after
 #: their work, on the processors of whoever comes next.
-BATCH, REST = 2e-3, 5e-3
+BATCH, REST = 1e-2, 5e-3
 
 Times = dict[str, list[float]]
 

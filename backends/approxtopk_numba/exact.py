@@ -35,7 +35,7 @@ def select_exactly(x, n, begin, end, values, indices, k, width, infinity, flip, 
     others
         See `approxtopk_numba.kernels.select_rows`.
     """
-    collected = width + count_regions(n, width, x.itemsize)
+    collected = width + count_regions(n, width, TILE_BYTES // x.itemsize)
     for row in range(begin, end):
         base = row * n
         floor = x.dtype.type(0)

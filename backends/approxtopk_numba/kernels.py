@@ -7,8 +7,7 @@ settles ties as promised.
 
 An element belongs to a *lane*: stage 1 walks along a row in steps of `width` neighbouring lanes,
 so that its loads are contiguous and LLVM makes SIMD of its loops.  With few buckets a bucket is
-spread over several lanes and these are merged afterwards.  `launch` chooses
-the width.
+spread over several lanes and these are merged afterwards.  `launch` chooses the width.
 
 Compiling is most of the first call's time, so these functions keep to what compiles fast: flat
 arrays that come from outside, offsets instead of slices, each loop written once.
@@ -18,9 +17,13 @@ arrays that come from outside, offsets instead of slices, each loop written once
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numba import njit
 
+from . import launch
 from .intrinsics import (
     PACE,
     insert,
@@ -35,14 +38,26 @@ from .intrinsics import (
 )
 from .launch import STEPS, TILE_BYTES
 
-#: What Python calls; cached in the user's cache folder, see NUMBA_CACHE_DIR.
-entry = njit(nogil=True, cache=True)
+
+def entry(function: Callable[..., Any]) -> Any:
+    """Compile what Python calls, and cache it by Numba's own means, see NUMBA_CACHE_DIR.
+
+    Numba compiles anew when the file of such a function has changed, but doesn't look at the
+    files it uses: remove the cache after editing `intrinsics` or `launch`.
+    """
+    try:
+        return njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # no folder can be written to
+        return njit(nogil=True)(function)
+
 
 #: Inner loops, put together by LLVM. They run 15 % faster so than as `glue`.
 inlined = njit(nogil=True, forceinline=True)
 
 #: The rest, put together by Numba, so that it isn't compiled twice.
 glue = njit(nogil=True, inline="always")
+
+count_regions = glue(launch.count_regions)
 
 
 @entry
@@ -66,7 +81,9 @@ def select_rows(
     """
     kb = len(levels)
     used, tops = kb * b, (kb + 1) * b
-    lanes = 0 if interleaved and width == b else tops + count_regions(n, width, x.itemsize)
+    lanes = tops + count_regions(n, width, TILE_BYTES // x.itemsize)
+    if interleaved and width == b:
+        lanes = 0  # they are the buckets
     for row in range(begin, end):
         base = row * n
         clear(keys, 0, tops)
@@ -111,16 +128,6 @@ def clear(keys, first, size):
 
 
 @glue
-def count_regions(n, width, itemsize):
-    """How many best keys `stage1` notes for `n` elements, at most."""
-    if width == 0:
-        return 0
-    tile = TILE_BYTES // itemsize
-    steps = (n + width - 1) // width
-    return (steps // STEPS + STEPS) * ((width + tile - 1) // tile)
-
-
-@glue
 def stage1(x, first, stop, width, keys, lanes, tops, levels, infinity, flip):
     """Insert ``x[first:stop]`` into the queues of their lanes, ``(i - first) % width``.
 
@@ -148,11 +155,16 @@ def _insert(x, start, steps, width, keys, lane, size, levels, infinity, flip):
     top = x.dtype.type(0)
     for i in range(size):
         queue = load_queue(keys, lane + i, width, levels)
+        best = x.dtype.type(0)
         for step in range(steps):
             key = order_key(load(x, start + step * width + i), infinity, flip)
-            queue = insert(queue, key)
-            top = max(top, key)
+            best = max(best, key)
+            if len(levels) > 1:
+                queue = insert(queue, key)
+        if len(levels) == 1:
+            queue = insert(queue, best)
         store_queue(keys, lane + i, width, queue)
+        top = max(top, best)
     return top
 
 

@@ -146,3 +146,12 @@ def test_int32_indices_and_out() -> None:
     assert got.indices is out[1]
     np.testing.assert_array_equal(got.indices, expected.indices)
     np.testing.assert_array_equal(got.values, expected.values)
+
+
+def test_without_a_folder_to_cache_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    from numba.core.caching import CacheImpl
+
+    from approxtopk_numba.kernels import entry
+
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    assert entry(lambda number: number + 1)(1) == 2
