@@ -1,4 +1,4 @@
-"""The NumPy backend of approxtopk: the reference, and the default for NumPy arrays."""
+"""The NumPy backend of approxtopk: the default for NumPy arrays, and the plain reference."""
 
 from __future__ import annotations
 
