@@ -7,10 +7,10 @@ import sys
 import time
 
 import torch
-from approxtopk_torch import cuda
 from gpu_timing import floor_us, inputs, measure, verify
 
 from approxtopk import Request
+from approxtopk_torch import cuda
 
 #: rows, n, k, dtype, target in µs, and plans (b, kb) to compare.
 WORKLOADS = [
@@ -53,10 +53,10 @@ def main() -> None:
             took = measure(lambda x, r=request: cuda.topk(x, r), buffers)
             results.append(
                 {
-                    **{"rows": rows, "n": n, "k": k, "dtype": dtype, "b": b, "kb": kb},
-                    **{"us": took.median, "low": took.low, "high": took.high, "floor": floor},
-                    **{"recall": recall, "target": target, "kernel": cuda.kernel(request)},
-                    **{"first_call_s": first, **peers},
+                    "rows": rows, "n": n, "k": k, "dtype": dtype, "b": b, "kb": kb,
+                    "us": took.median, "low": took.low, "high": took.high, "floor": floor,
+                    "recall": recall, "target": target, "kernel": cuda.kernel(request),
+                    "first_call_s": first, **peers,
                 }
             )
             print(

@@ -7,10 +7,10 @@ import sys
 import time
 
 import torch
-from approxtopk_torch import cuda
 from gpu_timing import floor_us, inputs, measure, verify
 
 from approxtopk import Request
+from approxtopk_torch import cuda
 
 #: rows, n, b, kb, dtype, index dtype, target in µs (0: none).
 WORKLOADS = [
@@ -38,7 +38,10 @@ def host_us() -> dict[str, float]:
     calls = {
         "cuda.topk": lambda: cuda.topk(arr, request),
         "torch.topk": lambda: arr.topk(64),
-        "two allocations": lambda: (arr.new_empty((32, 64)), arr.new_empty((32, 64), dtype=torch.int64)),
+        "two allocations": lambda: (
+            arr.new_empty((32, 64)),
+            arr.new_empty((32, 64), dtype=torch.int64),
+        ),
     }
     times = {}
     for name, call in calls.items():
@@ -75,9 +78,9 @@ def main() -> None:
         copied = 2 * rows * n * size / copy.median / 1e3
         results.append(
             {
-                **{"rows": rows, "n": n, "b": b, "kb": kb, "dtype": dtype, "index": index_dtype},
-                **{"us": took.median, "low": took.low, "high": took.high, "floor": floor},
-                **{"gbps": gbps, "copy_gbps": copied, "target": target},
+                "rows": rows, "n": n, "b": b, "kb": kb, "dtype": dtype, "index": index_dtype,
+                "us": took.median, "low": took.low, "high": took.high, "floor": floor,
+                "gbps": gbps, "copy_gbps": copied, "target": target,
             }
         )
         print(

@@ -38,12 +38,16 @@ def inputs(rows: int, n: int, dtype: torch.dtype) -> list[torch.Tensor]:
         else:
             info = torch.iinfo(dtype)
             buffers.append(
-                torch.randint(info.min, info.max, (rows, n), device="cuda", dtype=torch.int64).to(dtype)
+                torch.randint(info.min, info.max, (rows, n), device="cuda", dtype=torch.int64).to(
+                    dtype
+                )
             )
     return buffers
 
 
-def measure(call: Callable[[torch.Tensor], Any], buffers: list[torch.Tensor], repeats: int = 7) -> Time:
+def measure(
+    call: Callable[[torch.Tensor], Any], buffers: list[torch.Tensor], repeats: int = 7
+) -> Time:
     """Time `call` over the buffers as a captured graph, so that the host does not count."""
     for arr in buffers[:2]:
         call(arr)
@@ -71,7 +75,9 @@ def floor_us(read_bytes: float, written_bytes: float) -> float:
     return max(LAUNCH_US, read_bytes / READ_GBPS / 1e3 + written_bytes / COPY_GBPS / 1e3)
 
 
-def verify(arr: torch.Tensor, values: torch.Tensor, indices: torch.Tensor, k: int, b: int, kb: int) -> float:
+def verify(
+    arr: torch.Tensor, values: torch.Tensor, indices: torch.Tensor, k: int, b: int, kb: int
+) -> float:
     """Check a largest, interleaved selection (n % b == 0) and return its recall."""
     rows, n = arr.shape
     kept = arr.view(rows, n // b, b).float().topk(kb, dim=1).values.reshape(rows, b * kb)

@@ -67,7 +67,9 @@ def compile_kernel(kernel: Kernel, arch: str) -> bytes:
     return code
 
 
-def compile_with_log(kernel: Kernel, arch: str, ptxas_options: str | None = None) -> tuple[bytes, str]:
+def compile_with_log(
+    kernel: Kernel, arch: str, ptxas_options: str | None = None
+) -> tuple[bytes, str]:
     """Machine code and the compiler's log, uncached."""
     program, options = compiler()
     log = io.StringIO()

@@ -22,6 +22,11 @@ _UNCHECKED_SHARED = 32 * 1024  # more, with what a kernel has statically, must b
 #: struct Params of params.cuh: 7 pointers, rows, 9 strides, 15 numbers.
 _PARAMS = struct.Struct("<7Qq9q15I4x")
 
+_NUMBERS = (
+    *("inner", "n", "b", "k", "candidates", "steps", "rest", "tile", "parts", "splits"),
+    *("block_rows", "passes", "vector_out", "length", "width"),
+)
+
 
 class DriverError(RuntimeError):
     """The CUDA driver is missing or refused a call."""
@@ -121,12 +126,17 @@ class OutputLayout:
 class _Step:
     """A launch with all but the pointers and the stream filled in."""
 
-    def __init__(self, launch: Launch, numbers: dict[str, int], strides: tuple[int, ...], arch: str, ordinal: int):
+    def __init__(
+        self,
+        launch: Launch,
+        numbers: dict[str, int],
+        strides: tuple[int, ...],
+        arch: str,
+        ordinal: int,
+    ):
         numbers = {**numbers, **dict(launch.fields)}
-        order = ("inner", "n", "b", "k", "candidates", "steps", "rest", "tile", "parts", "splits")
-        order = (*order, "block_rows", "passes", "vector_out", "length", "width")
         self.params = ctypes.create_string_buffer(_PARAMS.size)
-        values = (numbers.get(name, 0) for name in order)
+        values = (numbers.get(name, 0) for name in _NUMBERS)
         _PARAMS.pack_into(self.params, 0, *[0] * 7, numbers["rows"], *strides, *values)
         self.pointers = (ctypes.c_uint64 * 7).from_buffer(self.params)
         self.arguments = (ctypes.c_void_p * 1)(ctypes.addressof(self.params))
@@ -159,22 +169,29 @@ class Program:
     CompileError, DriverError
     """
 
-    def __init__(self, problem: Problem, schedule: Schedule, outer: int, out: OutputLayout, ordinal: int):
+    def __init__(
+        self, problem: Problem, schedule: Schedule, outer: int, out: OutputLayout, ordinal: int
+    ):
         p = problem
         self.scratch_bytes = schedule.scratch_bytes
         arch = device_of(ordinal).arch
         numbers = {name: getattr(p, name) for name in ("inner", "n", "b", "k", "candidates")}
         numbers["vector_out"] = int(out.vector_out)
-        strides = (outer, p.inner_stride, p.step, out.outer, out.inner_stride, out.step)
-        strides = (*strides, out.index_outer, out.index_inner_stride, out.index_step)
-        self._steps = [_Step(launch, numbers, strides, arch, ordinal) for launch in schedule.launches]
+        strides = (
+            *(outer, p.inner_stride, p.step),
+            *(out.outer, out.inner_stride, out.step),
+            *(out.index_outer, out.index_inner_stride, out.index_step),
+        )
+        self._steps = [
+            _Step(launch, numbers, strides, arch, ordinal) for launch in schedule.launches
+        ]
         keys = schedule.entries * schedule.key_bytes
         positions = schedule.entries * 4
         spare = schedule.spare_entries * schedule.key_bytes
         # Keys come first, so that 8-byte keys stay aligned.
         self._offsets = (0, keys + spare, keys, keys + spare + positions)
         self._lock = threading.Lock()
-        self._launch = _driver().cuLaunchKernelEx if self._steps else None
+        self._launch = _driver().cuLaunchKernelEx
 
     def launch(self, stream: int, arr: int, values: int, indices: int, scratch: int) -> None:
         """Enqueue on a stream; all arguments are addresses."""
@@ -182,12 +199,19 @@ class Program:
             for step in self._steps:
                 keys, positions, spare_keys, spare_positions = self._offsets
                 if step.swapped:
-                    keys, positions, spare_keys, spare_positions = spare_keys, spare_positions, keys, positions
-                step.pointers[:] = (
+                    keys, positions, spare_keys, spare_positions = (
+                        spare_keys,
+                        spare_positions,
+                        keys,
+                        positions,
+                    )
+                step.pointers[:] = [
                     *(arr, values, indices, scratch + keys, scratch + positions),
                     *(scratch + spare_keys, scratch + spare_positions),
-                )
+                ]
                 step.config.stream = stream
                 code = self._launch(step.config_address, step.function, step.arguments, None)
                 if code:
-                    _check("cuLaunchKernelEx", step.config_address, step.function, step.arguments, None)
+                    _check(
+                        "cuLaunchKernelEx", step.config_address, step.function, step.arguments, None
+                    )

@@ -143,7 +143,9 @@ def schedule(problem: Problem, device: Device) -> Schedule | str:
     return Schedule("stage 1, stage 2, sort", (first, second, *sort), size, entries, p.rows * p.k)
 
 
-def _kernel(source: str, entry: str, p: Problem, threads: int, blocks: int, **defines: object) -> Kernel:
+def _kernel(
+    source: str, entry: str, p: Problem, threads: int, blocks: int, **defines: object
+) -> Kernel:
     macros = common_defines(p.dtype, p.largest, p.index_bytes, threads, blocks)
     macros.update((name, str(int(v) if isinstance(v, bool) else v)) for name, v in defines.items())
     return Kernel(source, entry, tuple(sorted(macros.items())))
@@ -153,9 +155,7 @@ def _walk(p: Problem, tiling: Tiling, least: int = 64) -> tuple[Walk, int]:
     """The walk, and the registers of its threads, of which `least` can be had anyway."""
     queue = queue_for(p.dtype, p.kb, tiling.steps)
     budget = registers(p.dtype, p.kb, tiling.v, queue, least)
-    walk = Walk(
-        p.kb, tiling.v, budget.batch, queue, p.interleaved, p.step != 1, tiling.rows_first
-    )
+    walk = Walk(p.kb, tiling.v, budget.batch, queue, p.interleaved, p.step != 1, tiling.rows_first)
     return walk, budget.limit
 
 
@@ -176,9 +176,7 @@ def _stage1(p: Problem, tiling: Tiling, output: bool) -> Launch:
     tiles = -(-p.b // tiling.tile)
     work = -(-p.rows // tiling.block_rows) * tiles * tiling.splits
     shared = tiling.lists * p.kb * entry_bytes(p.dtype) if merge else 0
-    return Launch(
-        kernel, min(work, MAX_GRID), tiling.threads, shared, fields=tiling.fields(p)
-    )
+    return Launch(kernel, min(work, MAX_GRID), tiling.threads, shared, fields=tiling.fields(p))
 
 
 # ---- both stages in one launch ------------------------------------------------------------------
@@ -200,9 +198,7 @@ def _fused(p: Problem, device: Device) -> Launch | None:
         if threads * limit > 65536:
             continue
         merge = tiling.parts > 1
-        more = max(
-            tiling.lists * p.kb if merge else 0, _ceil_power_of_two(p.k) if p.sorted else 0
-        )
+        more = max(tiling.lists * p.kb if merge else 0, _ceil_power_of_two(p.k) if p.sorted else 0)
         shared = teams * _aligned(p.b * p.kb + more) * entry_bytes(p.dtype)
         # With one row to a multiprocessor a selection's latency counts, else its work.
         # Groups for a bound: of a thread's share of the candidates, or of those it found itself.
@@ -229,7 +225,7 @@ def _fused(p: Problem, device: Device) -> Launch | None:
             SHARED=1,
             EXTRACT=extract,
             QUICK=quick,
-            BOUNDED=_bounded(p, team),
+            GROUPS=_groups(p, team),
             **walk.defines(),
         )
         grid = min(-(-p.rows // teams), MAX_GRID // cluster) * cluster
@@ -237,10 +233,13 @@ def _fused(p: Problem, device: Device) -> Launch | None:
     return None
 
 
-def _bounded(p: Problem, threads: int) -> bool:
-    """Whether a bound from the threads' best candidates drops most of the others."""
+def _groups(p: Problem, threads: int) -> int:
+    """Groups of a thread's candidates for a bound on the k-th; 0 where it would drop too few."""
     places = p.b * p.kb
-    return 3 * p.k <= 2 * threads and places >= max(threads, 4 * p.k)
+    for groups in (1, 2, 4):
+        if 3 * p.k <= 2 * groups * threads and places >= max(groups * threads, 4 * p.k):
+            return groups
+    return 0
 
 
 def _teams(p: Problem, device: Device) -> list[tuple[int, int]]:
@@ -249,8 +248,8 @@ def _teams(p: Problem, device: Device) -> list[tuple[int, int]]:
     places = p.b * p.kb
     if p.rows >= 4 * processors:
         teams = [(32, 1)] if p.n <= 1024 and places <= 512 else []
-        best = 128 if places <= 1024 else 256 if places <= 2048 else 512
-        return teams + [(team, 1) for team in (best, 256, 512, 128) if team <= 2 * p.n]
+        best = 128 if places <= 4096 else 256
+        return teams + [(team, 1) for team in (best, 256, 512, 128)]
     if p.rows > processors:
         return [(512, 1), (256, 1)]
     if p.n <= 8192 or 2 * p.rows > processors or not device.clusters:
@@ -308,7 +307,7 @@ def _select(
         SORTED=p.sorted and not listed,
         LISTED=listed,
         QUICK=p.k <= MAX_QUICK and not listed and places >= 1024,
-        BOUNDED=_bounded(p, 1024),
+        GROUPS=_groups(p, 1024),
     )
     fields = (("rows", p.rows), ("splits", splits))
     return Launch(kernel, p.rows, 1024, shared if fits else _aligned(sort) * entry, fields=fields)
@@ -351,5 +350,3 @@ def _aligned(places: int) -> int:
 
 def _ceil_power_of_two(x: int) -> int:
     return 1 << (x - 1).bit_length() if x > 1 else 1
-
-

@@ -95,7 +95,9 @@ class Walk:
         }
 
 
-def common_defines(dtype: str, largest: bool, index_bytes: int, threads: int, blocks: int) -> dict[str, str]:
+def common_defines(
+    dtype: str, largest: bool, index_bytes: int, threads: int, blocks: int
+) -> dict[str, str]:
     """Macros that every kernel needs."""
     return {
         "ELEMENT": _ELEMENT[dtype],

@@ -5,9 +5,8 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from approxtopk_cuda import Problem
-
 from approxtopk.backend import count_candidates
+from approxtopk_cuda import Problem
 
 DTYPES = (
     *("float16", "bfloat16", "float32", "float64"),
@@ -15,7 +14,9 @@ DTYPES = (
 )
 
 
-def problem(rows: int, n: int, k: int, b: int, kb: int, dtype: str = "float32", **more: Any) -> Problem:
+def problem(
+    rows: int, n: int, k: int, b: int, kb: int, dtype: str = "float32", **more: Any
+) -> Problem:
     return Problem(dtype, rows, n, k, b, kb, count_candidates(n, b, kb), **more)
 
 

@@ -8,13 +8,22 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
-import approxtopk_cuda.compile as compiling
 import pytest
-from approxtopk_cuda import CompileError, Device, Kernel, Schedule, compile_kernel, schedule, source_of
 from problems import KINDS, every_problem, problem
 
+import approxtopk_cuda.compile as compiling
+from approxtopk_cuda import (
+    CompileError,
+    Device,
+    Kernel,
+    Schedule,
+    compile_kernel,
+    schedule,
+    source_of,
+)
+
 try:
-    compiling._nvrtc()
+    compiling.compiler()
 except CompileError as error:
     pytest.skip(str(error), allow_module_level=True)
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from approxtopk_numpy.keys import order_keys
-from approxtopk_numpy.reference import select
 
 from approxtopk import Request
 from approxtopk.backend import count_candidates
+from approxtopk_numpy.keys import order_keys
+from approxtopk_numpy.reference import select
 
 torch = pytest.importorskip("torch")
 pytestmark = [
@@ -84,7 +84,9 @@ def check(arr: Any, request: Request, out: Any = None) -> None:
     assert torch.equal(bits_of(values), gathered), f"{request}: values differ"
 
 
-def make_request(shape: tuple[int, ...], dtype: str, axis: int, k: int, b: int, kb: int, **more: Any) -> Request:
+def make_request(
+    shape: tuple[int, ...], dtype: str, axis: int, k: int, b: int, kb: int, **more: Any
+) -> Request:
     return Request(shape=shape, dtype=dtype, device="cuda:0", axis=axis, k=k, b=b, kb=kb, **more)
 
 
@@ -122,7 +124,11 @@ def random_case(seed: int) -> tuple[Any, Request]:
 
     kb = min(rng.choice([1, 1, 2, 2, 3, 4, 5, 8, 11, 16]), n)
     most = n if kb == 1 else (n - 1) // (kb - 1)  # kb <= ceil(n / b)
-    choices = [b for b in (1, 2, 3, 4, 8, 16, 24, 60, 64, 100, 256, 512, 1000, 1024, 4096, n // 2, n) if 1 <= b <= most]
+    choices = [
+        b
+        for b in (1, 2, 3, 4, 8, 16, 24, 60, 64, 100, 256, 512, 1000, 1024, 4096, n // 2, n)
+        if 1 <= b <= most
+    ]
     b = rng.choice([*choices, rng.randint(1, most)])
     candidates = count_candidates(n, b, kb)
     k = rng.choice([1, candidates, min(candidates, 64), rng.randint(1, candidates)])
@@ -148,7 +154,9 @@ def test_random_problems(block: int) -> None:
         try:
             check(arr, request)
         except Exception as error:
-            raise AssertionError(f"seed {seed}, strides {arr.stride()}: {request}: {error}") from error
+            raise AssertionError(
+                f"seed {seed}, strides {arr.stride()}: {request}: {error}"
+            ) from error
 
 
 def normal(*shape: int, dtype: Any = None, seed: int = 0) -> Any:
@@ -167,7 +175,10 @@ def test_out_of_any_layout(seed: int) -> None:
     start = rng.randint(0, 2)
     values = torch.zeros(wide, dtype=kind, device="cuda")
     indices = torch.full(wide, -7, dtype=index, device="cuda")
-    views = (values[..., start : start + 2 * shape[-1] : 2], indices[..., start : start + 2 * shape[-1] : 2])
+    views = (
+        values[..., start : start + 2 * shape[-1] : 2],
+        indices[..., start : start + 2 * shape[-1] : 2],
+    )
     check(arr, request, views)
     untouched = torch.ones(wide, dtype=torch.bool)
     untouched[..., start : start + 2 * shape[-1] : 2] = False
@@ -273,7 +284,10 @@ def test_cold_capture_is_refused_and_harmless() -> None:
 
     arr = normal(7, 1234)
     request = make_request((7, 1234), "float32", 1, 9, 11, 3, largest=False)
-    with pytest.raises(RuntimeError, match="call it once"), torch.cuda.graph(torch.cuda.CUDAGraph()):
+    with (
+        pytest.raises(RuntimeError, match="call it once"),
+        torch.cuda.graph(torch.cuda.CUDAGraph()),
+    ):
         cuda.topk(arr, request)
     torch.cuda.synchronize()
     check(arr, request)
@@ -303,5 +317,7 @@ def test_refusals() -> None:
 
     assert "kb = 17" in str(cuda.refuses(make_request((1, 100), "float32", 1, 17, 1, 17)))
     assert cuda.refuses(make_request((0, 100), "float32", 1, 17, 1, 17)) is None
-    empty, _ = cuda.topk(torch.empty(0, 5, device="cuda"), make_request((0, 5), "float32", 1, 2, 2, 1))
+    empty, _ = cuda.topk(
+        torch.empty(0, 5, device="cuda"), make_request((0, 5), "float32", 1, 2, 2, 1)
+    )
     assert empty.shape == (0, 2)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from approxtopk_cuda.variants import Walk, common_defines, element_bytes, queue_for
 from approxtopk_numpy.keys import order_keys
 
@@ -27,7 +28,16 @@ def build(folder: Path, dtype: str, largest: bool, walk: Walk) -> Any:
     sources.write_text("\n".join((KERNELS / f"{part}.cuh").read_text() for part in parts))
     macros = {**common_defines(dtype, largest, 8, 256, 1), **walk.defines()}
     library = folder / f"{dtype}{int(largest)}{hash(walk)}.so"
-    command = ["g++", "-O1", "-std=c++17", "-shared", "-fPIC", "-Wno-unknown-pragmas", "-o", str(library)]
+    command = [
+        "g++",
+        "-O1",
+        "-std=c++17",
+        "-shared",
+        "-fPIC",
+        "-Wno-unknown-pragmas",
+        "-o",
+        str(library),
+    ]
     command += [f"-D{name}={value}" for name, value in macros.items()]
     command += [f'-DKERNEL_SOURCES="{sources}"', str(Path(__file__).parent / "host.cpp")]
     subprocess.run(command, check=True, capture_output=True, text=True)
@@ -96,7 +106,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("dtype", "kb", "v", "queue", "interleaved", "n", "b", "tile", "parts", "splits"), CASES)
+@pytest.mark.parametrize(
+    ("dtype", "kb", "v", "queue", "interleaved", "n", "b", "tile", "parts", "splits"), CASES
+)
 @pytest.mark.parametrize("largest", [True, False])
 def test_walk(
     tmp_path: Path, dtype: str, kb: int, v: int, queue: str, interleaved: bool,
@@ -122,7 +134,9 @@ def test_walk(
             )
             for part in range(parts):
                 for bucket in range(min(tile, b - bucket0)):
-                    members = np.arange(bucket0 + bucket, n, b) if interleaved else runs[bucket0 + bucket]
+                    members = (
+                        np.arange(bucket0 + bucket, n, b) if interleaved else runs[bucket0 + bucket]
+                    )
                     members = members[split * parts + part :: parts * splits]
                     best = members[np.argsort(~keys[members], kind="stable")][:kb]
                     got = part * tile + bucket

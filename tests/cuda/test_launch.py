@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from problems import KINDS, every_problem, problem
+
 from approxtopk_cuda import Device, Launch, Problem, Schedule, schedule
 from approxtopk_cuda.variants import entry_bytes
-from problems import KINDS, every_problem, problem
 
 DEVICES = {
     "sm_80": Device("sm_80", 108, 163 * 1024, clusters=False),

@@ -20,7 +20,7 @@ __device__ inline u32 ceil_power_of_two(u32 x) { return x <= 1 ? 1 : 1u << bit_l
 // The k best to a sink, or all where there are no more.
 template <class Team, class Sink> __device__ inline void choose(const Params& p, Selector<Team>& selector, const Sink& sink) {
   if (p.k < p.candidates) {
-    selector.select(p.k, BOUNDED && !QUICK, sink);
+    selector.select(p.k, sink);
   } else {
     selector.keep([&](u32 i, Key) { return selector.positions[i] != NOWHERE; });
     selector.emit(sink);
@@ -32,7 +32,8 @@ template <class Team, class Sink> __device__ inline void choose(const Params& p,
 // [rows][k], to be sorted there. The candidates are not the same afterwards. With QUICK a thread
 // knows the greatest key, `best`, of some of them, if of `any`.
 template <class Team>
-__device__ inline void finish(const Params& p, Selector<Team>& selector, bool any, Key best, u32 row, const ListSink& list) {
+__device__ inline void finish(const Params& p, Selector<Team>& selector, const bool (&any)[1],
+                              const Key (&best)[1], u32 row, const ListSink& list) {
   const RowEnds ends = ends_of(p, row);
   const OutputSink output = {p, ends};
 #if QUICK

@@ -157,8 +157,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #if CLUSTER > 1
     cluster_arrive();  // the first block runs, and is done with the row before
 #endif
-    bool any = false;  // candidates that this thread found, or looks after
-    Key best = 0;
+    bool any[1] = {false};  // candidates that this thread found, or looks after
+    Key best[1] = {0};
     for (u32 pass = 0; pass < p.passes; ++pass) {
       sink.bucket0 = (block * p.passes + pass) * p.tile;
       const u32 bucket = sink.bucket0 + share.bucket;
@@ -182,9 +182,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
         for (int u = 0; u < V; ++u) {
           level_keys[u] = queues[u].key(i);
           level_positions[u] = index_at(queues[u], place, u, i);
-          if (i == 0 && level_keys[u] > best) best = level_keys[u];
+          if (i == 0 && level_keys[u] > best[0]) best[0] = level_keys[u];
         }
-        any = any || (active && bucket < p.b);
+        any[0] = any[0] || (active && bucket < p.b);
 #if MERGE
         if (active) {
 #pragma unroll
@@ -210,8 +210,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
       const ListSink list = {more_keys, more_positions};
       Selector<Team> selector(spaces[team], keys, positions, KB * p.b);
 #if QUICK && (MERGE || CLUSTER > 1)
-      any = selector.mine > 0;
-      best = selector.look();
+      selector.group(any, best);
 #endif
       finish<Team>(p, selector, any, best, row, list);
     }

@@ -13,6 +13,8 @@
 //
 // Where time is short and threads are many, survivors of the bound are ranked at once (`rank_few`).
 //
+// From the command line: GROUPS (0, 1, 2, 4) of a thread for the bound, QUICK (0, 1), SHARED (0, 1).
+//
 // Nothing in the result depends on the order of threads. The code is kept short: a row's selection
 // runs it once, so fetching and issuing it is most of its time.
 
@@ -127,18 +129,39 @@ template <class Team> struct Selector {
   }
 
   // Drops candidates that can't be among the k best: what is below the k-th of the greatest keys of
-  // groups, of which a thread has at most one (`any`), with the greatest key `best`. There are at
+  // groups. A thread has GROUPS of them at most (`any`), with the greatest keys `best`. There are at
   // least k. Returns the least and greatest key left.
-  __device__ void bound(u32 k, bool any, Key best, Key& least, Key& greatest) {
-    least = any ? best : ~(Key)0;
-    greatest = any ? best : 0;
+  template <int N> __device__ void bound(u32 k, const bool (&any)[N], const Key (&best)[N], Key& least, Key& greatest) {
+    least = ~(Key)0, greatest = 0;
+#pragma unroll
+    for (int g = 0; g < N; ++g) {
+      least = any[g] && best[g] < least ? best[g] : least;
+      greatest = any[g] && best[g] > greatest ? best[g] : greatest;
+    }
     range(least, greatest);
     const int shift = shift_for(greatest - least);
-    if (any) count(best - least, shift);
+#pragma unroll
+    for (int g = 0; g < N; ++g) {
+      if (any[g]) count(best[g] - least, shift);
+    }
     Team::sync();
     find_bin(k);
     least += (Key)space.bin << shift;
     keep([&](u32, Key x) { return x >= least; });
+  }
+
+  // Candidate c of the thread belongs to its group c % N; N divides LOOK_AHEAD.
+  template <int N> __device__ void group(bool (&any)[N], Key (&best)[N]) const {
+#pragma unroll
+    for (int g = 0; g < N; ++g) any[g] = mine > g, best[g] = 0;
+#pragma unroll 1
+    for (u32 c = 0; c < mine; c += LOOK_AHEAD) {
+      Key x[LOOK_AHEAD];
+#pragma unroll
+      for (u32 j = 0; j < LOOK_AHEAD; ++j) x[j] = c + j < mine ? keys[Team::rank() + (c + j) * Team::size] : 0;
+#pragma unroll
+      for (u32 j = 0; j < LOOK_AHEAD; ++j) best[j % N] = x[j] > best[j % N] ? x[j] : best[j % N];
+    }
   }
 
   // Drops candidates of which f(i, key) is false; the rest stay in their order.
@@ -153,24 +176,17 @@ template <class Team> struct Selector {
     mine = kept / Team::size;
   }
 
-  // The greatest key of the thread's candidates.
-  __device__ Key look() const {
-    Key best = 0;
-    each([&](u32, Key x) { best = x > best ? x : best; });
-    return best;
-  }
-
   __device__ void append(Key key, u32 index) const {
     const u32 at = atomicAdd(&space.length, 1u);
     if (at < Space::room) space.list_keys[at] = key, space.list_positions[at] = index;
   }
 
   // After a barrier: gives the `want` best of the list to sink(first + rank, key, index), and clears
-  // it. Neighbouring threads share an entry's comparisons.
+  // it. With QUICK neighbouring threads share an entry's comparisons.
   template <class Sink> __device__ void rank_list(u32 want, u32 first, const Sink& sink) const {
     const u32 length = space.length;
     u32 shift = 0;  // log2 of the threads that share an entry
-    while (shift < 5 && length << (shift + 1) <= Team::size) ++shift;
+    while (QUICK && shift < 5 && length << (shift + 1) <= Team::size) ++shift;
     const u32 part = Team::rank() & ((1u << shift) - 1);
 #pragma unroll 1
     for (u32 base = 0; base < length; base += Team::size >> shift) {
@@ -194,7 +210,8 @@ template <class Team> struct Selector {
   // As quick as can be for a team with nothing else to do: survivors of the bound are ranked at once.
   // Returns false, and has only dropped what is below the bound, where they are too many. Groups as
   // for `bound`, at least 3 k / 2 of them.
-  template <class Sink> __device__ bool rank_few(u32 k, bool any, Key best, const Sink& sink) {
+  template <class Sink>
+  __device__ bool rank_few(u32 k, const bool (&any)[1], const Key (&best)[1], const Sink& sink) {
     Key least, greatest;
     bound(k, any, best, least, greatest);
     each([&](u32 i, Key x) { append(x, positions[i]); });
@@ -209,10 +226,13 @@ template <class Team> struct Selector {
   }
 
   // Gives the k best to sink(place, key, index), 1 <= k < candidates. May drop what can't be.
-  template <class Sink> __device__ void select(u32 k, bool bounded, const Sink& sink) {
+  template <class Sink> __device__ void select(u32 k, const Sink& sink) {
     Key least, greatest;
-    if (bounded) {
-      bound(k, mine > 0, look(), least, greatest);
+    if (GROUPS && !QUICK) {
+      bool any[GROUPS + !GROUPS];
+      Key best[GROUPS + !GROUPS];
+      group(any, best);
+      bound(k, any, best, least, greatest);
     } else {
       least = ~(Key)0, greatest = 0;
       each([&](u32, Key x) {

@@ -43,7 +43,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) stage2(const P
 #endif
     Team::sync();
     Selector<Team> selector(space, SHARED ? keys : from_keys, SHARED ? positions : from_positions, m);
-    finish<Team>(p, selector, selector.mine > 0, QUICK ? selector.look() : 0, row, list);
+    bool any[1] = {false};
+    Key best[1] = {0};
+#if QUICK
+    selector.group(any, best);
+#endif
+    finish<Team>(p, selector, any, best, row, list);
     Team::sync();
   }
 }
