@@ -16,13 +16,9 @@ from approxtopk import Request
 
 from . import schedule
 from .kernels.buckets import bucket_kernel
-from .kernels.select import (
-    fused_kernel,
-    long_row_kernel,
-    narrow_kernel,
-    order_kernel,
-    select_kernel,
-)
+from .kernels.order import order_kernel
+from .kernels.rounds import long_row_kernel, narrow_kernel
+from .kernels.select import fused_kernel, select_kernel
 from .layout import Layout
 from .policy import Config, Device
 from .schedule import Launch

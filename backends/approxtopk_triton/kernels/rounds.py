@@ -1,0 +1,122 @@
+"""Stage 2 of more candidates than the registers of a program hold: in rounds, or read again."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from .buckets import candidate_arrays, row_offset, write
+from .keys import NONE, key_bits, key_type, shift
+from .select import (
+    advance,
+    count_reaching,
+    from_behind,
+    last_tied,
+    load_chunk,
+    search_keys,
+    wins,
+)
+
+
+@triton.jit(do_not_specialize=["rows", "k", "n_bit"])
+def narrow_kernel(
+    x, source, target,
+    rows, n, n_bit, b, k, chunks, inner, x_outer, x_inner, x_element,
+    CHUNK: tl.constexpr, STAGED: tl.constexpr, LARGEST: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """One round of a tournament: the top k of each `CHUNK` of a row's `b` candidates.
+
+    Reads `source`, or without `STAGED` the row itself, and writes `k` candidates a chunk to
+    `target`, empty places where a chunk has fewer.  Programs: rows * chunks.  Preferred where
+    candidates are more than registers hold and k is at most half a chunk.
+    """
+    TYPE: tl.constexpr = x.dtype.element_ty
+    row = tl.program_id(0) // chunks
+    chunk = tl.program_id(0) % chunks
+    base = row_offset(row // inner, row % inner, x_outer, x_inner)
+    keys, places = candidate_arrays(source, rows.to(tl.int64) * b, TYPE)
+    keys += row.to(tl.int64) * b
+    places += row.to(tl.int64) * b
+    key, index = load_chunk(
+        x, keys, places, base, chunk * CHUNK, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+    )
+    threshold, reached = search_keys((key,), k, TYPE)
+    last = k * 0 + NONE
+    if reached != k:
+        last = last_tied((key,), (index,), threshold, k, n, n_bit)
+    win = wins(key, index, threshold, last) & (index != NONE)
+    position = tl.cumsum(win.to(tl.int32), 0) - 1
+    new_keys, new_places = candidate_arrays(target, rows.to(tl.int64) * chunks * k, TYPE)
+    to = tl.program_id(0).to(tl.int64) * k
+    tl.store(new_keys + to + position, key, mask=win)
+    tl.store(new_places + to + position, index, mask=win)
+    lane = tl.arange(0, CHUNK)
+    empty = (lane >= tl.sum(win.to(tl.int32))) & (lane < k)
+    tl.store(new_keys + to + lane, tl.zeros((CHUNK,), key.dtype), mask=empty)
+    tl.store(new_places + to + lane, tl.full((CHUNK,), NONE, tl.int32), mask=empty)
+
+
+@triton.jit(do_not_specialize=["rows", "k", "n_bit"])
+def long_row_kernel(
+    x, values, indices, source,
+    rows, n, n_bit, b, k, inner, x_outer, x_inner, x_element, out_outer, out_inner, out_element,
+    CHUNK: tl.constexpr, STAGED: tl.constexpr, LARGEST: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """Stage 2 of more candidates than registers hold: `b` a row, read again for each bit.
+
+    As `select_kernel`; without `STAGED` the candidates are the row itself.
+    """
+    TYPE: tl.constexpr = x.dtype.element_ty
+    row = tl.program_id(0)
+    base = row_offset(row // inner, row % inner, x_outer, x_inner)
+    keys, places = candidate_arrays(source, rows.to(tl.int64) * b, TYPE)
+    keys += row.to(tl.int64) * b
+    places += row.to(tl.int64) * b
+
+    threshold = tl.full((), 0, key_type(TYPE))
+    reached = k * 0
+    bit = tl.full((), 1 << (key_bits(TYPE) - 2), key_type(TYPE))
+    while (bit >= (1 << shift(TYPE))) & (bit != 0) & (reached != k):
+        counts = tl.full((), 0, tl.int64)
+        for start in range(0, b, CHUNK):
+            key, _ = load_chunk(
+                x, keys, places, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+            )
+            counts += count_reaching((key,), threshold, bit)
+        threshold, reached = advance(counts, threshold, reached, k, bit)
+        bit = bit >> 2
+
+    last = k * 0 + NONE
+    if reached != k:
+        above = k * 0
+        for start in range(0, b, CHUNK):
+            key, _ = load_chunk(
+                x, keys, places, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+            )
+            above += tl.sum((key > threshold).to(tl.int32))
+        least = tl.full((), 0, tl.uint32)
+        tied = k * 0
+        step = tl.full((), 1, tl.uint32) * n_bit.to(tl.uint32)
+        while (step != 0) & (tied != k - above):
+            counts = tl.full((), 0, tl.int64)
+            for start in range(0, b, CHUNK):
+                key, index = load_chunk(
+                    x, keys, places, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+                )
+                behind = from_behind(key, index, threshold, n)
+                counts += count_reaching((behind,), least, step)
+            least, tied = advance(counts, least, tied, k - above, step)
+            step = step >> 2
+        last = n - least.to(tl.int32)
+
+    out_base = row_offset(row // inner, row % inner, out_outer, out_inner)
+    before = k * 0
+    for start in range(0, b, CHUNK):
+        key, index = load_chunk(
+            x, keys, places, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+        )
+        win = (key > threshold) | ((key == threshold) & (index <= last))
+        position = before + tl.cumsum(win.to(tl.int32), 0) - 1
+        at = out_base + position.to(tl.int64) * out_element
+        write(x, base, key, index, values, indices, at, win, x_element, LARGEST, WIDE)
+        before += tl.sum(win.to(tl.int32))
