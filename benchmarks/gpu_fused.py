@@ -1,4 +1,4 @@
-"""Both stages at recall 0.99: the workloads of the target table. Run: python -m gpu_fused [json]."""
+"""Both stages at recall 0.99: the target table. Run: python -m gpu_fused [json]."""
 
 from __future__ import annotations
 
@@ -53,15 +53,27 @@ def main() -> None:
             took = measure(lambda x, r=request: cuda.topk(x, r), buffers)
             results.append(
                 {
-                    "rows": rows, "n": n, "k": k, "dtype": dtype, "b": b, "kb": kb,
-                    "us": took.median, "low": took.low, "high": took.high, "floor": floor,
-                    "recall": recall, "target": target, "kernel": cuda.kernel(request),
-                    "first_call_s": first, **peers,
+                    "rows": rows,
+                    "n": n,
+                    "k": k,
+                    "dtype": dtype,
+                    "b": b,
+                    "kb": kb,
+                    "us": took.median,
+                    "low": took.low,
+                    "high": took.high,
+                    "floor": floor,
+                    "recall": recall,
+                    "target": target,
+                    "kernel": cuda.kernel(request),
+                    "first_call_s": first,
+                    **peers,
                 }
             )
             print(
                 f"{rows:6d} {n:10d} {k:5d} {dtype:9s} b {b:6d} kb {kb:2d} {took} "
-                f"floor {floor:6.1f} target {target:4d} recall {recall:.4f} topk {peers['topk']:7.1f} "
+                f"floor {floor:6.1f} target {target:4d} recall {recall:.4f} "
+                f"topk {peers['topk']:7.1f} "
                 f"argmax {peers['argmax']:6.1f} amax {peers['amax']:6.1f} first {first:.2f} "
                 f"{cuda.kernel(request)} {note}",
                 flush=True,

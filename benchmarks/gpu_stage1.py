@@ -1,4 +1,4 @@
-"""Stage 1 alone, candidates = k, and the host's share of a call. Run: python -m gpu_stage1 [json]."""
+"""Stage 1 alone, and the host's share of a call. Run: python -m gpu_stage1 [json]."""
 
 from __future__ import annotations
 
@@ -78,9 +78,19 @@ def main() -> None:
         copied = 2 * rows * n * size / copy.median / 1e3
         results.append(
             {
-                "rows": rows, "n": n, "b": b, "kb": kb, "dtype": dtype, "index": index_dtype,
-                "us": took.median, "low": took.low, "high": took.high, "floor": floor,
-                "gbps": gbps, "copy_gbps": copied, "target": target,
+                "rows": rows,
+                "n": n,
+                "b": b,
+                "kb": kb,
+                "dtype": dtype,
+                "index": index_dtype,
+                "us": took.median,
+                "low": took.low,
+                "high": took.high,
+                "floor": floor,
+                "gbps": gbps,
+                "copy_gbps": copied,
+                "target": target,
             }
         )
         print(

@@ -8,7 +8,9 @@ kernel into machine code, and `Program` packs a schedule's arguments and launche
 from __future__ import annotations
 
 from .compile import CompileError, compile_kernel, compiler, source_of
-from .launch import Device, Kernel, Launch, Problem, Schedule, schedule
+from .launch import schedule
+from .problem import Device, Launch, Problem, Schedule
+from .variants import Kernel
 
 __all__ = [
     "CompileError",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import io
 import threading
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .launch import Kernel
+from .variants import Kernel
 
 __all__ = ["CompileError", "compile_kernel", "compiler", "source_of"]
 
@@ -104,17 +105,16 @@ def compiler() -> tuple[Any, Any]:
         One of the packages, or the library itself, is missing.
     """
     try:
-        from cuda.bindings import nvrtc
-
+        import_module("cuda.bindings.nvrtc").nvrtcVersion()
         try:
-            from cuda.core import Program, ProgramOptions
-        except ImportError:  # before cuda.core 1.0
-            from cuda.core.experimental import Program, ProgramOptions
-        nvrtc.nvrtcVersion()
+            core = import_module("cuda.core")
+            return core.Program, core.ProgramOptions
+        except (ImportError, AttributeError):  # before cuda.core 1.0
+            core = import_module("cuda.core.experimental")
+            return core.Program, core.ProgramOptions
     except Exception as error:  # the loader of the library raises errors of its own
         raise CompileError(
             "compiling CUDA kernels needs the packages cuda-core and nvidia-cuda-nvrtc: "
             "pip install 'approxtopk[cuda13]', or cuda12 for a driver of CUDA 12 "
             f"({type(error).__name__}: {error})"
         ) from error
-    return Program, ProgramOptions

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .compile import compile_kernel
-from .launch import Device, Kernel, Launch, Problem, Schedule
+from .problem import Device, Launch, Problem, Schedule
+from .variants import Kernel
 
 __all__ = ["DriverError", "OutputLayout", "Program", "device_of"]
 

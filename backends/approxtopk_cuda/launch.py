@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from .problem import Device, Launch, Problem, Schedule
 from .tiling import Tiling, tile_block, tile_grid
 from .variants import (
     Kernel,
@@ -16,7 +15,7 @@ from .variants import (
     registers,
 )
 
-__all__ = ["Device", "Kernel", "Launch", "Problem", "Schedule", "schedule"]
+__all__ = ["refuses", "schedule"]
 
 MAX_KB = 16
 MAX_GRID = 2**31 - 1
@@ -30,74 +29,6 @@ MAX_QUICK = 128
 SORT_RUN = 2048
 #: Static shared memory of a team: warps, blocks up to 256 threads, larger ones; see select.cuh.
 _SPACE = {32: 2048, 128: 4096, 256: 8192, 512: 12288, 1024: 12288}
-
-
-@dataclass(frozen=True)
-class Device:
-    """What the policy must know of a GPU."""
-
-    arch: str = "sm_90"
-    multiprocessors: int = 132
-    shared_per_block: int = 227 * 1024  #: with opt-in
-    clusters: bool = True  #: compute capability 9.0 and later
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A selection in the kernels' words. Strides are in elements.
-
-    Row r begins at ``(r // inner) * outer + (r % inner) * inner_stride``.
-    """
-
-    dtype: str
-    rows: int
-    n: int
-    k: int
-    b: int
-    kb: int
-    candidates: int
-    largest: bool = True
-    sorted: bool = False
-    interleaved: bool = True
-    index_bytes: int = 8
-    inner: int = 1
-    inner_stride: int = 0
-    step: int = 1
-    alignment: int = 16  #: bytes, a power of two up to 16, that divide every row's address
-
-
-@dataclass(frozen=True)
-class Launch:
-    """One kernel launch as data."""
-
-    kernel: Kernel
-    grid: int
-    block: int
-    shared: int = 0
-    cluster: int = 1
-    #: Fields of the kernels' Params that a launch sets.
-    fields: tuple[tuple[str, int], ...] = ()
-    swapped: bool = False  #: reads the spare candidates and writes the others
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """What solves a problem: launches in order on one stream, and two scratch buffers.
-
-    The buffers hold `entries` and `spare_entries` candidates, each of a key (`key_bytes`) and a
-    position (4 bytes).
-    """
-
-    name: str
-    launches: tuple[Launch, ...]
-    key_bytes: int
-    entries: int = 0
-    spare_entries: int = 0
-
-    @property
-    def scratch_bytes(self) -> int:
-        """Bytes of scratch memory."""
-        return (self.entries + self.spare_entries) * (self.key_bytes + 4)
 
 
 def refuses(problem: Problem) -> str | None:

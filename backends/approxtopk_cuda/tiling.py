@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from .problem import Device, Problem
 from .variants import element_bytes, entry_bytes, queue_for, registers, widest_load
-
-if TYPE_CHECKING:
-    from .launch import Device, Problem
 
 __all__ = ["Tiling", "tile_block", "tile_grid"]
 
@@ -117,7 +114,7 @@ def tile_block(p: Problem, team: int, cluster: int) -> Tiling | None:
         if cluster > 1 and share < v:
             return None
         passes = -(-share // (team * v))
-        tile = p.b if whole else -(-(-(-share // passes)) // v) * v
+        tile = p.b if whole else -(-share // (passes * v)) * v
         parts = max(least, min(_floor_power_of_two(team * v // tile), _floor_power_of_two(longest)))
         if p.b % v == 0:
             parts = max(1, min(parts, longest // 2)) if longest > 1 else 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from problems import KINDS, every_problem, problem
 
@@ -133,4 +135,4 @@ def test_long_sorts_end_with_the_output() -> None:
         writers = [x for x in launches if dict(x.kernel.defines).get("OUTPUT") == "1"]
         assert writers == [launches[-1]]
         sorts = [x for x in launches if x.kernel.source == "sort"]
-        assert all(a.swapped != b.swapped for a, b in zip(sorts, sorts[1:], strict=False))
+        assert all(a.swapped != b.swapped for a, b in itertools.pairwise(sorts))

@@ -1,0 +1,77 @@
+"""What the launch policy is asked, and what it answers: plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .variants import Kernel
+
+__all__ = ["Device", "Launch", "Problem", "Schedule"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the policy must know of a GPU."""
+
+    arch: str = "sm_90"
+    multiprocessors: int = 132
+    shared_per_block: int = 227 * 1024  #: with opt-in
+    clusters: bool = True  #: compute capability 9.0 and later
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A selection in the kernels' words. Strides are in elements.
+
+    Row r begins at ``(r // inner) * outer + (r % inner) * inner_stride``.
+    """
+
+    dtype: str
+    rows: int
+    n: int
+    k: int
+    b: int
+    kb: int
+    candidates: int
+    largest: bool = True
+    sorted: bool = False
+    interleaved: bool = True
+    index_bytes: int = 8
+    inner: int = 1
+    inner_stride: int = 0
+    step: int = 1
+    alignment: int = 16  #: bytes, a power of two up to 16, that divide every row's address
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel launch as data."""
+
+    kernel: Kernel
+    grid: int
+    block: int
+    shared: int = 0
+    cluster: int = 1
+    #: Fields of the kernels' Params that a launch sets.
+    fields: tuple[tuple[str, int], ...] = ()
+    swapped: bool = False  #: reads the spare candidates and writes the others
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What solves a problem: launches in order on one stream, and two scratch buffers.
+
+    The buffers hold `entries` and `spare_entries` candidates, each of a key (`key_bytes`) and a
+    position (4 bytes).
+    """
+
+    name: str
+    launches: tuple[Launch, ...]
+    key_bytes: int
+    entries: int = 0
+    spare_entries: int = 0
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of scratch memory."""
+        return (self.entries + self.spare_entries) * (self.key_bytes + 4)
