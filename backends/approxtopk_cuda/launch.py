@@ -167,7 +167,7 @@ def _fused(p: Problem, device: Device) -> Launch | None:
 def _groups(p: Problem, threads: int) -> int:
     """Groups of a thread's candidates for a bound on the k-th; 0 where it would drop too few."""
     places = p.b * p.kb
-    for groups in (1, 2, 4):
+    for groups in (1, 2, 4, 8):
         if 3 * p.k <= 2 * groups * threads and places >= max(groups * threads, 4 * p.k):
             return groups
     return 0

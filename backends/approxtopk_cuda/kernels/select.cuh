@@ -13,7 +13,7 @@
 //
 // Where time is short and threads are many, survivors of the bound are ranked at once (`rank_few`).
 //
-// From the command line: GROUPS (0, 1, 2, 4) of a thread for the bound, QUICK (0, 1), SHARED (0, 1).
+// From the command line: GROUPS (0, 1, 2, 4, 8) of a thread for the bound, QUICK (0, 1), SHARED (0, 1).
 //
 // Nothing in the result depends on the order of threads. The code is kept short: a row's selection
 // runs it once, so fetching and issuing it is most of its time.
@@ -35,9 +35,7 @@ template <int SIZE> struct SelectSpace {
   u32 list_positions[room];
   Key least[32], greatest[32];  // per warp
   u32 totals[32];               // per warp
-  u32 bin, above, inside, length;
-  Key key;
-  u32 last;
+  u32 bin, above, inside, length, tied;
   u32 count[bins];
 };
 
@@ -128,9 +126,9 @@ template <class Team> struct Selector {
     Team::sync();
   }
 
-  // Drops candidates that can't be among the k best: what is below the k-th of the greatest keys of
-  // groups. A thread has GROUPS of them at most (`any`), with the greatest keys `best`. There are at
-  // least k. Returns the least and greatest key left.
+  // The range of what can be among the k best: from the k-th of the greatest keys of groups, to the
+  // greatest of all. A thread has GROUPS of them at most (`any`), with the greatest keys `best`. There are at
+  // least k.
   template <int N> __device__ void bound(u32 k, const bool (&any)[N], const Key (&best)[N], Key& least, Key& greatest) {
     least = ~(Key)0, greatest = 0;
 #pragma unroll
@@ -147,20 +145,20 @@ template <class Team> struct Selector {
     Team::sync();
     find_bin(k);
     least += (Key)space.bin << shift;
-    keep([&](u32, Key x) { return x >= least; });
   }
 
-  // Candidate c of the thread belongs to its group c % N; N divides LOOK_AHEAD.
+  // Candidate c of the thread belongs to its group c % N.
   template <int N> __device__ void group(bool (&any)[N], Key (&best)[N]) const {
+    const u32 ahead = N > LOOK_AHEAD ? N : LOOK_AHEAD;
 #pragma unroll
     for (int g = 0; g < N; ++g) any[g] = mine > g, best[g] = 0;
 #pragma unroll 1
-    for (u32 c = 0; c < mine; c += LOOK_AHEAD) {
-      Key x[LOOK_AHEAD];
+    for (u32 c = 0; c < mine; c += ahead) {
+      Key x[ahead];
 #pragma unroll
-      for (u32 j = 0; j < LOOK_AHEAD; ++j) x[j] = c + j < mine ? keys[Team::rank() + (c + j) * Team::size] : 0;
+      for (u32 j = 0; j < ahead; ++j) x[j] = c + j < mine ? keys[Team::rank() + (c + j) * Team::size] : 0;
 #pragma unroll
-      for (u32 j = 0; j < LOOK_AHEAD; ++j) best[j % N] = x[j] > best[j % N] ? x[j] : best[j % N];
+      for (u32 j = 0; j < ahead; ++j) best[j % N] = x[j] > best[j % N] ? x[j] : best[j % N];
     }
   }
 
@@ -208,13 +206,15 @@ template <class Team> struct Selector {
   }
 
   // As quick as can be for a team with nothing else to do: survivors of the bound are ranked at once.
-  // Returns false, and has only dropped what is below the bound, where they are too many. Groups as
-  // for `bound`, at least 3 k / 2 of them.
+  // Returns false, and has done nothing, where they are too many. Groups as for `bound`, at least
+  // 3 k / 2 of them.
   template <class Sink>
   __device__ bool rank_few(u32 k, const bool (&any)[1], const Key (&best)[1], const Sink& sink) {
     Key least, greatest;
     bound(k, any, best, least, greatest);
-    each([&](u32 i, Key x) { append(x, positions[i]); });
+    each([&](u32 i, Key x) {
+      if (x >= least) append(x, positions[i]);
+    });
     Team::sync();
     if (space.length > Space::room) {
       Team::sync();
@@ -225,61 +225,73 @@ template <class Team> struct Selector {
     return true;
   }
 
-  // Gives the k best to sink(place, key, index), 1 <= k < candidates. May drop what can't be.
+  // Gives the k best to sink(place, key, index), 1 <= k < candidates. Drops what is not.
   template <class Sink> __device__ void select(u32 k, const Sink& sink) {
-    Key least, greatest;
-    if (GROUPS && !QUICK) {
+    Key least = ~(Key)0, greatest = 0;
+    if (GROUPS) {
       bool any[GROUPS + !GROUPS];
       Key best[GROUPS + !GROUPS];
       group(any, best);
       bound(k, any, best, least, greatest);
+      keep([&](u32, Key x) { return x >= least; });
     } else {
-      least = ~(Key)0, greatest = 0;
       each([&](u32, Key x) {
         least = x < least ? x : least;
         greatest = x > greatest ? x : greatest;
       });
       range(least, greatest);
     }
+    u32 want = k;
+    bool list = narrow<false>(want, least, greatest, 0);
+    if (!want) {  // one key, more of it than wanted
+      want = space.tied;
+      const Key tie = least;
+      least = 0, greatest = (u32)~0u;
+      list = narrow<true>(want, least, greatest, tie);
+    }
+    emit(sink);  // has a barrier
+    if (list) rank_list(want, k - want, sink);
+  }
 
-    bool by_index = false;  // all that is left to decide on has the key `tie`
-    Key tie = 0;
-    u32 want = k, inside;
-    // What a candidate is ordered by: 0 is out of question, 1 in the range, 2 above it.
-    const auto digit = [&](u32 i, Key x) { return by_index ? (Key)~positions[i] : x; };
-    const auto standing = [&](u32 i, Key x) {
-      if (by_index && x != tie) return x > tie ? 2 : 0;
-      const Key d = digit(i, x);
-      return d < least ? 0 : d <= greatest ? 1 : 2;
-    };
-    while (true) {
+  // Narrows the range until it holds the `want`-th key (TIES: the `want`-th lowest index of those
+  // with the key `tie`) and little else, then drops what is below and lists what is in it. Returns
+  // whether there is a list, of which the `want` best are wanted; else all that is left is.
+  // want = 0: a single key is left, and `space.tied` of its indices are wanted.
+  template <bool TIES> __device__ bool narrow(u32& want, Key& least, Key& greatest, Key tie) {
+    u32 inside;
+    do {
       const int shift = shift_for(greatest - least);
+      const Key width = greatest - least;
       each([&](u32 i, Key x) {
-        if (standing(i, x) == 1) count(digit(i, x) - least, shift);
+        if (TIES && x != tie) return;
+        const Key distance = (TIES ? (Key)~positions[i] : x) - least;
+        if (distance <= width) count(distance, shift);
       });
       Team::sync();
       find_bin(want);
       inside = space.inside;
       want -= space.above;
       least += (Key)space.bin << shift;
-      const Key width = ((Key)1 << shift) - 1;
-      greatest = greatest - least < width ? greatest : least + width;
-      if (inside == want || inside <= Space::few) break;
-      if (shift == 0) {  // one key, more of it than wanted
-        tie = least;
-        by_index = true;
-        least = 0, greatest = (u32)~0u;
-      }
-    }
+      const Key bin = ((Key)1 << shift) - 1;
+      greatest = greatest - least < bin ? greatest : least + bin;
+    } while (inside != want && inside > Space::few && greatest > least);
 
-    const bool whole = inside == want;  // the whole bin
+    if (!TIES && inside != want && inside > Space::few) {
+      if (Team::rank() == 0) space.tied = want;
+      want = 0;
+      Team::sync();
+      return false;
+    }
+    const bool list = inside != want;
+    const Key width = greatest - least;
     keep([&](u32 i, Key x) {
-      const int s = standing(i, x);
-      if (s == 1 && !whole) append(x, positions[i]);
-      return s == 2 || (s == 1 && whole);
+      if (TIES && x != tie) return x > tie;
+      const Key y = TIES ? (Key)~positions[i] : x;
+      if (y - least > width) return y > greatest;
+      if (list) append(x, positions[i]);
+      return !list;
     });
-    emit(sink);  // has a barrier
-    if (!whole) rank_list(want, k - want, sink);
+    return list;
   }
 
   // Gives all candidates left to sink(place, key, index), neighbouring threads at neighbouring places.
