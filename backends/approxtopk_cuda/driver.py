@@ -7,7 +7,7 @@ import functools
 import struct
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from .compile import compile_kernel
 from .problem import Device, Launch, Problem, Schedule
@@ -59,13 +59,16 @@ def _driver() -> Any:
 
 
 def _check(call: str, *args: Any) -> None:
-    driver = _driver()
-    code = getattr(driver, call)(*args)
+    code = getattr(_driver(), call)(*args)
     if code:
-        text = ctypes.c_char_p()
-        driver.cuGetErrorString(code, ctypes.byref(text))
-        reason = (text.value or b"unknown error").decode()
-        raise DriverError(f"{call} failed: {reason} (CUDA error {code})")
+        _fail(call, code)
+
+
+def _fail(call: str, code: int) -> NoReturn:
+    text = ctypes.c_char_p()
+    _driver().cuGetErrorString(code, ctypes.byref(text))
+    reason = (text.value or b"unknown error").decode()
+    raise DriverError(f"{call} failed: {reason} (CUDA error {code})")
 
 
 @functools.cache
@@ -189,8 +192,9 @@ class Program:
         keys = schedule.entries * schedule.key_bytes
         positions = schedule.entries * 4
         spare = schedule.spare_entries * schedule.key_bytes
-        # Keys come first, so that 8-byte keys stay aligned.
+        # Of keys, positions, spare keys, spare positions; keys first, which keeps them aligned.
         self._offsets = (0, keys + spare, keys, keys + spare + positions)
+        self._swapped = (*self._offsets[2:], *self._offsets[:2])
         self._lock = threading.Lock()
         self._launch = _driver().cuLaunchKernelEx
 
@@ -198,21 +202,9 @@ class Program:
         """Enqueue on a stream; all arguments are addresses."""
         with self._lock:  # the arguments are copied by the time the driver returns
             for step in self._steps:
-                keys, positions, spare_keys, spare_positions = self._offsets
-                if step.swapped:
-                    keys, positions, spare_keys, spare_positions = (
-                        spare_keys,
-                        spare_positions,
-                        keys,
-                        positions,
-                    )
-                step.pointers[:] = [
-                    *(arr, values, indices, scratch + keys, scratch + positions),
-                    *(scratch + spare_keys, scratch + spare_positions),
-                ]
+                offsets = self._swapped if step.swapped else self._offsets
+                step.pointers[:] = [arr, values, indices, *(scratch + at for at in offsets)]
                 step.config.stream = stream
                 code = self._launch(step.config_address, step.function, step.arguments, None)
                 if code:
-                    _check(
-                        "cuLaunchKernelEx", step.config_address, step.function, step.arguments, None
-                    )
+                    _fail("cuLaunchKernelEx", code)

@@ -6,11 +6,11 @@ import math
 from typing import NamedTuple
 
 import torch
-from approxtopk_cuda import CompileError, Problem, Schedule, compiler, schedule
-from approxtopk_cuda.driver import DriverError, OutputLayout, Program, device_of
 from torch import Tensor
 
 from approxtopk import Request
+from approxtopk_cuda import CompileError, Problem, Schedule, compiler, schedule
+from approxtopk_cuda.driver import DriverError, OutputLayout, Program, device_of
 
 __all__ = ["kernel", "refuses", "topk", "workspace"]
 
@@ -27,6 +27,8 @@ class _Plan(NamedTuple):
 
 
 _plans: dict[tuple[object, ...], _Plan] = {}
+#: Plans remembered: shapes may differ in every call.
+_MOST_PLANS = 4096
 
 
 def topk(
@@ -53,6 +55,8 @@ def topk(
         if source is None:
             return _by_copies(arr, request, values, indices)
         _refuse_cold_capture()
+        if len(_plans) >= _MOST_PLANS:
+            _plans.clear()
         plan = _plans[key] = _make_plan(arr, request, source, values, indices, device)
     scratch = 0
     if plan.scratch_bytes:

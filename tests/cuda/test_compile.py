@@ -52,7 +52,7 @@ def sample(problems: list[Any], share: int) -> list[Any]:
 
 @pytest.mark.parametrize(
     ("arch", "share"),
-    [("sm_90", 3), ("sm_80", 16), ("sm_100", 16), ("sm_120", 16)],
+    [("sm_90", 4), ("sm_80", 16), ("sm_100", 16), ("sm_120", 16)],
 )
 def test_kernels_compile_without_spills(arch: str, share: int) -> None:
     device = Device(arch, clusters=arch != "sm_80")
