@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
@@ -58,8 +57,8 @@ def test_kernels_compile_without_spills(arch: str, share: int) -> None:
     device = Device(arch, clusters=arch != "sm_80")
     kinds = [problem(*shape) for shape in KINDS.values()]
     kernels = kernels_of(kinds + sample(every_problem(), share), device)
-    with ThreadPoolExecutor(2) as pool:
-        assert [s for s in pool.map(lambda k: spills(k, arch), kernels) if s] == []
+    # One after the other: NVRTC loses the assembler's words when two threads compile at once.
+    assert [s for s in (spills(kernel, arch) for kernel in kernels) if s] == []
 
 
 @lru_cache
