@@ -8,6 +8,8 @@ import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+import pytest
+
 CHECKOUT = Path(__file__).parent.parent
 
 
@@ -18,6 +20,11 @@ def use_checkout() -> None:
     sys.path[:0] = paths
     os.environ["PYTHONPATH"] = os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])
     os.environ["APPROXTOPK_PLUGINS"] = ",".join(project["entry-points"]["approxtopk"].values())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with what takes longest, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 try:
