@@ -50,7 +50,7 @@ def main() -> None:
         for b, kb in grid(n, k):
             request = Request((rows, n), dtype, "cuda:0", 1, k, b, kb)
             values, indices = cuda.topk(buffers[0], request)
-            measured = verify(buffers[0], values, indices, k, b, kb)
+            measured = verify(buffers[0], values, indices, k, b, kb) if n % b == 0 else None
             took = measure(lambda x, r=request: cuda.topk(x, r), buffers, 5)
             times[b, kb] = took.median
             results.append(

@@ -71,7 +71,11 @@ def compile_kernel(kernel: Kernel, arch: str) -> bytes:
 def compile_with_log(
     kernel: Kernel, arch: str, ptxas_options: str | None = None
 ) -> tuple[bytes, str]:
-    """Machine code and the compiler's log, uncached."""
+    """Machine code and the compiler's log, uncached here.
+
+    NVRTC has a cache of its own on disk, which holds no log of the assembler: asking for one, by
+    `ptxas_options`, goes past it.
+    """
     program, options = compiler()
     log = io.StringIO()
     try:
@@ -83,6 +87,7 @@ def compile_with_log(
                 std="c++17",
                 define_macro=list(kernel.defines),
                 ptxas_options=ptxas_options,
+                no_cache=True if ptxas_options else None,
                 name=f"approxtopk_{kernel.source}.cu",
             ),
         ).compile("cubin", logs=log)
