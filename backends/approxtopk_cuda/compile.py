@@ -86,8 +86,7 @@ def compile_with_log(
                 arch=arch,
                 std="c++17",
                 define_macro=list(kernel.defines),
-                ptxas_options=ptxas_options,
-                no_cache=True if ptxas_options else None,
+                **({"ptxas_options": ptxas_options, "no_cache": True} if ptxas_options else {}),
                 name=f"approxtopk_{kernel.source}.cu",
             ),
         ).compile("cubin", logs=log)
