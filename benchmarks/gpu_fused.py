@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 
 import torch
-from gpu_timing import floor_us, inputs, measure, verify
+from gpu_timing import floor_us, inputs, measure, save, verify
 
 from approxtopk import Request
 from approxtopk_torch import cuda
@@ -80,10 +79,7 @@ def main() -> None:
             )
         del buffers
     if len(sys.argv) > 1:
-        header = {"device": torch.cuda.get_device_name(), "torch": torch.__version__}
-        header["date"] = time.strftime("%Y-%m-%d")
-        with open(sys.argv[1], "w") as file:
-            json.dump({**header, "results": results}, file, indent=1)
+        save(sys.argv[1], results=results)
 
 
 if __name__ == "__main__":

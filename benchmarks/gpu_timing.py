@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +70,13 @@ def measure(
         end.synchronize()
         times.append(begin.elapsed_time(end) * 1000 / rounds / len(buffers))
     return Time(statistics.median(times), min(times), max(times))
+
+
+def save(path: str, **data: Any) -> None:
+    """Write results as JSON, with the device, torch's version and the date."""
+    header = {"device": torch.cuda.get_device_name(), "torch": torch.__version__}
+    with open(path, "w") as file:
+        json.dump({**header, "date": time.strftime("%Y-%m-%d"), **data}, file, indent=1)
 
 
 def floor_us(read_bytes: float, written_bytes: float) -> float:
