@@ -93,8 +93,9 @@ def plan(
     Notes
     -----
     Pure arithmetic, cached, well under a millisecond; only `b` with `recall` may take up to a
-    second, where a bucket holds many thousands of the top k. The recall model is that of "Approximate Top-k for Increased Parallelism" (arXiv 2412.04358) with exact
-    hypergeometric probabilities; see `expected_recall`.
+    second, where a bucket holds many thousands of the top k. The recall model is that of
+    "Approximate Top-k for Increased Parallelism" (arXiv 2412.04358) with exact hypergeometric
+    probabilities; see `expected_recall`.
 
     Examples
     --------
