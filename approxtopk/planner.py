@@ -45,7 +45,7 @@ class Plan:
     @property
     def candidates(self) -> int:
         """How many elements reach stage 2."""
-        return count_candidates(self.n, self.b, self.kb) if self.n else 0
+        return count_candidates(self.n, self.b, self.kb)
 
     @property
     def cost(self) -> float:

@@ -57,7 +57,6 @@ def test_kernels_compile_without_spills(arch: str, share: int) -> None:
     device = Device(arch, clusters=arch != "sm_80")
     kinds = [problem(*shape) for shape in KINDS.values()]
     kernels = kernels_of(kinds + sample(every_problem(), share), device)
-    # One after the other: NVRTC loses the assembler's words when two threads compile at once.
     assert [s for s in (spills(kernel, arch) for kernel in kernels) if s] == []
 
 
