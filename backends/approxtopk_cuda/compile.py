@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-import io
 import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from .variants import Kernel
 
-__all__ = ["CompileError", "compile_kernel", "compiler", "source_of"]
+__all__ = ["CompileError", "compile_kernel", "compile_kernels", "compiler", "source_of"]
 
 _FOLDER = Path(__file__).parent / "kernels"
 
@@ -68,6 +69,14 @@ def compile_kernel(kernel: Kernel, arch: str) -> bytes:
     return code
 
 
+def compile_kernels(kernels: Iterable[Kernel], arch: str) -> None:
+    """Compile those that are not compiled yet, all at once: NVRTC takes one thread for each."""
+    missing = {kernel for kernel in kernels if (kernel, arch) not in _cache}
+    if len(missing) > 1:
+        with ThreadPoolExecutor(len(missing)) as pool:
+            list(pool.map(lambda kernel: compile_kernel(kernel, arch), missing))
+
+
 def compile_with_log(
     kernel: Kernel, arch: str, ptxas_options: str | None = None
 ) -> tuple[bytes, str]:
@@ -76,49 +85,53 @@ def compile_with_log(
     NVRTC has a cache of its own on disk, which holds no log of the assembler: asking for one, by
     `ptxas_options`, goes past it.
     """
-    program, options = compiler()
-    log = io.StringIO()
+    nvrtc = compiler()
+    options = [f"--gpu-architecture={arch}", "--std=c++17"]
+    options += [f"-D{name}={value}" for name, value in kernel.defines]
+    if ptxas_options:
+        options += [f"--ptxas-options={ptxas_options}", "--no-cache"]
+    source = source_of(kernel.source).encode()
+    error, program = nvrtc.nvrtcCreateProgram(source, f"{kernel.source}.cu".encode(), 0, [], [])
     try:
-        compiled = program(
-            source_of(kernel.source),
-            "c++",
-            options(
-                arch=arch,
-                std="c++17",
-                define_macro=list(kernel.defines),
-                **({"ptxas_options": ptxas_options, "no_cache": True} if ptxas_options else {}),
-                name=f"approxtopk_{kernel.source}.cu",
-            ),
-        ).compile("cubin", logs=log)
-    except Exception as error:
-        defines = " ".join(f"-D{name}={value}" for name, value in kernel.defines)
-        raise CompileError(
-            f"NVRTC could not compile {kernel.source}.cu for {arch} ({defines}): "
-            f"{error}\n{log.getvalue()}".replace("\0", "").rstrip()
-        ) from error
-    return bytes(compiled.code), log.getvalue()
+        if not error:
+            arguments = [option.encode() for option in options]
+            (error,) = nvrtc.nvrtcCompileProgram(program, len(arguments), arguments)
+        text = _bytes_of(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program)
+        log = text.decode().rstrip("\0\n")
+        if error:
+            raise CompileError(
+                f"NVRTC could not compile {kernel.source}.cu for {arch} "
+                f"({' '.join(options[2:])}): {error.name}\n{log}"
+            )
+        return _bytes_of(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN, program), log
+    finally:
+        nvrtc.nvrtcDestroyProgram(program)
+
+
+def _bytes_of(size_of: Any, fill: Any, program: Any) -> bytes:
+    """What NVRTC holds of a program: its log or its machine code."""
+    error, size = size_of(program)
+    text = bytearray(0 if error else size)
+    fill(program, text)
+    return bytes(text)
 
 
 @functools.cache
-def compiler() -> tuple[Any, Any]:
-    """The classes Program and ProgramOptions of cuda.core, with an NVRTC that answers.
+def compiler() -> Any:
+    """The module cuda.bindings.nvrtc, with a library that answers.
 
     Raises
     ------
     CompileError
-        One of the packages, or the library itself, is missing.
+        The package, or the library itself, is missing.
     """
     try:
-        import_module("cuda.bindings.nvrtc").nvrtcVersion()
-        try:
-            core = import_module("cuda.core")
-            return core.Program, core.ProgramOptions
-        except (ImportError, AttributeError):  # before cuda.core 1.0
-            core = import_module("cuda.core.experimental")
-            return core.Program, core.ProgramOptions
+        nvrtc = import_module("cuda.bindings.nvrtc")
+        nvrtc.nvrtcVersion()
+        return nvrtc
     except Exception as error:  # the loader of the library raises errors of its own
         raise CompileError(
-            "compiling CUDA kernels needs the packages cuda-core and nvidia-cuda-nvrtc: "
+            "compiling CUDA kernels needs the packages cuda-bindings and nvidia-cuda-nvrtc: "
             "pip install 'approxtopk[cuda13]', or cuda12 for a driver of CUDA 12 "
             f"({type(error).__name__}: {error})"
         ) from error

@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from .compile import compile_kernel
+from .compile import compile_kernel, compile_kernels
 from .problem import Device, Launch, Problem, Schedule
 from .variants import Kernel
 
@@ -186,6 +186,7 @@ class Program:
             *(out.outer, out.inner_stride, out.step),
             *(out.index_outer, out.index_inner_stride, out.index_step),
         )
+        compile_kernels((launch.kernel for launch in schedule.launches), arch)
         self._steps = [
             _Step(launch, numbers, strides, arch, ordinal) for launch in schedule.launches
         ]

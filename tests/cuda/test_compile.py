@@ -90,6 +90,24 @@ def test_a_kernel_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(set(results)) == 1
 
 
+def test_kernels_of_one_schedule_are_compiled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(2, timeout=60)  # passed only if both are in it
+    compiled = []
+
+    def meeting(kernel: Kernel, arch: str) -> tuple[bytes, str]:
+        together.wait()
+        compiled.append(kernel)
+        return b"", ""
+
+    monkeypatch.setattr(compiling, "compile_with_log", meeting)
+    monkeypatch.setattr(compiling, "_cache", {})
+    kernels = kernels_of([problem(*KINDS["two stages"])], Device())
+    for _ in range(2):
+        compiling.compile_kernels(kernels, "sm_90")
+    assert set(compiled) == set(kernels)
+    assert len(compiled) == 2
+
+
 def test_a_failure_names_source_and_log() -> None:
     kernel = small_kernel()
     broken = Kernel("stage1", "stage1", (*kernel.defines, ("V", "oops")))
