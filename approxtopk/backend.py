@@ -7,7 +7,7 @@ A plug-in *declares* a `BackendSpec` (cheap, imports no framework); the core *lo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -49,6 +49,17 @@ class Request:
     interleaved: bool = True
     index_dtype: str = "int64"
     exact: bool = False  #: the caller asked for ``recall=1.0``; then `b` and `kb` guarantee it
+
+    def __hash__(self) -> int:
+        return self._hash  # backends keep what they know of a request in dictionaries
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(self.__getstate__().values()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: another process hashes strings otherwise."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def n(self) -> int:

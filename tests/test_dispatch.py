@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
+import pickle
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from processes import python
 
 import approxtopk
-from approxtopk import ArrayInfo, Backend, BackendSpec, dispatch
+from approxtopk import ArrayInfo, Backend, BackendSpec, Request, dispatch
 from approxtopk.registry import Registry
 
 
@@ -303,3 +305,12 @@ def test_the_core_names_no_framework():
 
 def is_text(statement):
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def test_equal_requests_have_one_hash_and_a_copy_has_its_own():
+    request = Request((2, 8), "float32", "cpu", 1, 2, 4, 1)
+    again = Request((2, 8), "float32", "cpu", 1, 2, 4, 1)
+    assert hash(request) == hash(again)
+    assert {request: 1}[again] == 1
+    assert request != replace(request, largest=False)
+    assert "_hash" not in vars(pickle.loads(pickle.dumps(request)))

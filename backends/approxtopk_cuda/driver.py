@@ -22,6 +22,7 @@ _UNCHECKED_SHARED = 32 * 1024  # more, with what a kernel has statically, must b
 
 #: struct Params of params.cuh: 7 pointers, rows, 9 strides, 15 numbers.
 _PARAMS = struct.Struct("<7Qq9q15I4x")
+_POINTERS = struct.Struct("<7Q")
 
 _NUMBERS = (
     *("inner", "n", "b", "k", "candidates", "steps", "rest", "tile", "parts", "splits"),
@@ -142,7 +143,6 @@ class _Step:
         self.params = ctypes.create_string_buffer(_PARAMS.size)
         values = (numbers.get(name, 0) for name in _NUMBERS)
         _PARAMS.pack_into(self.params, 0, *[0] * 7, numbers["rows"], *strides, *values)
-        self.pointers = (ctypes.c_uint64 * 7).from_buffer(self.params)
         self.arguments = (ctypes.c_void_p * 1)(ctypes.addressof(self.params))
         self.swapped = launch.swapped
         self.function = _handle(launch.kernel, arch, ordinal)
@@ -203,8 +203,11 @@ class Program:
         """Enqueue on a stream; all arguments are addresses."""
         with self._lock:  # the arguments are copied by the time the driver returns
             for step in self._steps:
-                offsets = self._swapped if step.swapped else self._offsets
-                step.pointers[:] = [arr, values, indices, *(scratch + at for at in offsets)]
+                keys, places, other, others = self._swapped if step.swapped else self._offsets
+                _POINTERS.pack_into(
+                    *(step.params, 0, arr, values, indices),
+                    *(scratch + keys, scratch + places, scratch + other, scratch + others),
+                )
                 step.config.stream = stream
                 code = self._launch(step.config_address, step.function, step.arguments, None)
                 if code:
