@@ -11,13 +11,14 @@ brute force in plain Python, and `MUTANTS` are wrong selections that the laws mu
 
 from . import oracle
 from .case import Case, Select
-from .cases import EDGE_CASES, WORKLOADS, EdgeCase, Workload, permutations
+from .cases import EDGE_CASES, EdgeCase, permutations
 from .check import check_backend, check_edge_case, check_law
 from .dtypes import available_dtypes, dtype_of
 from .laws import LAWS, law_h_mean
 from .mutants import MUTANTS, Selection
 from .promises import PROMISES
 from .subject import Subject
+from .workloads import WORKLOADS, Workload
 
 __all__ = [
     "EDGE_CASES",

@@ -1,4 +1,4 @@
-"""Edge cases as data, and the workloads that tests and benchmarks share.
+"""Edge cases as data.
 
 The number of an edge case is its name in bug reports; 1, 2 and 4 are that every case comes in
 every dtype, 3 and 44 are errors (see `promises`), 42 is part of law o.
@@ -274,31 +274,3 @@ def permutations(dtype: str) -> Iterator[Case]:
     ):
         array = generator.permuted(np.tile(np.arange(n), (1500, 1)), axis=1).astype(dtype_of(dtype))
         yield Case(array, k, b, kb, largest=n % 2 == 0, interleaved=b != 8)
-
-
-@dataclass(frozen=True)
-class Workload:
-    """A size that is measured: ``rows`` rows of ``n`` elements, top `k`."""
-
-    rows: int
-    n: int
-    k: int
-    dtype: str = "float32"
-
-    def __str__(self) -> str:
-        return f"{self.rows}x{self.n}-k{self.k}-{self.dtype}"
-
-
-#: Many and few rows, long and short, the ones that attention, retrieval and training have.
-WORKLOADS = (
-    Workload(64, 131_072, 64),
-    Workload(128, 65_536, 64),
-    Workload(256, 131_072, 2048),
-    Workload(16_384, 16_384, 64),
-    Workload(256, 131_072, 64),
-    Workload(1, 1 << 27, 1024),
-    Workload(64, 131_072, 64, "bfloat16"),
-    Workload(256, 131_072, 2048, "bfloat16"),
-    Workload(32, 4096, 64),
-    Workload(8192, 256, 8),
-)
