@@ -7,10 +7,11 @@
 (4, 64)
 """
 
-from .api import Explanation, TopK, explain, topk
+from .api import CertifiedTopK, TopK, topk
 from .backend import ArrayInfo, Backend, BackendSpec, Request
 from .dispatch import BackendStatus, backends, register, use_backend
 from .errors import BackendUnavailableError, NoBackendError, PluginError, PluginWarning
+from .explanation import Explanation, explain
 from .hookspecs import hookimpl
 from .measure import recall
 from .planner import Plan, expected_recall, plan
@@ -21,6 +22,7 @@ __all__ = [
     "BackendSpec",
     "BackendStatus",
     "BackendUnavailableError",
+    "CertifiedTopK",
     "Explanation",
     "NoBackendError",
     "Plan",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 from . import dispatch, planner, validate
 from .backend import ArrayInfo, Backend, Request
@@ -19,6 +19,30 @@ class TopK(NamedTuple):
     indices: Any
 
 
+class CertifiedTopK(NamedTuple):
+    """Selected elements, where they were, and for each row whether they are the true top-k."""
+
+    values: Any
+    indices: Any
+    exact: Any
+
+
+# What the two have in common is said once more than a reader wants, but this way type checkers
+# know how many arrays come back.
+@overload
+def topk(
+    arr: Any, k: int, *, b: int | None = None, kb: int | None = None,
+    recall: float | None = None, axis: int = -1, largest: bool = True, sorted: bool = False,
+    interleaved: bool = True, index_dtype: Any = None, certificate: Literal[False] = False,
+    backend: str | None = None, out: tuple[Any, Any] | None = None, dim: int | None = None,
+) -> TopK: ...  # fmt: skip
+@overload
+def topk(
+    arr: Any, k: int, *, b: int | None = None, kb: int | None = None,
+    recall: float | None = None, axis: int = -1, largest: bool = True, sorted: bool = False,
+    interleaved: bool = True, index_dtype: Any = None, certificate: Literal[True],
+    backend: str | None = None, out: tuple[Any, Any] | None = None, dim: int | None = None,
+) -> CertifiedTopK: ...  # fmt: skip
 def topk(
     arr: Any,
     k: int,
@@ -31,10 +55,11 @@ def topk(
     sorted: bool = False,
     interleaved: bool = True,
     index_dtype: Any = None,
+    certificate: bool = False,
     backend: str | None = None,
     out: tuple[Any, Any] | None = None,
     dim: int | None = None,
-) -> TopK:
+) -> TopK | CertifiedTopK:
     """Select the `k` largest (or smallest) elements along an axis, with a recall known beforehand.
 
     The axis is split into `b` buckets, the `kb` best of each are kept, and an exact top-k of
@@ -54,7 +79,9 @@ def topk(
         Elements kept per bucket, in [1, ceil(n / b)]. Without `b`: the smallest good `b`.
     recall : float, optional
         Expected recall to plan for, in (0, 1]; default 0.95 where neither `b` nor `kb` is given.
-        1.0 is exact, for every input.
+        1.0 is exact, for every input: the rows in which a bucket may have dropped one of the true
+        top-k are found, and these buckets alone are read again. With both `b` and `kb` only 1.0
+        can be given.
     axis : int, default -1
         Axis to select along.
     largest : bool, default True
@@ -66,11 +93,15 @@ def topk(
         them one element longer.
     index_dtype : {"int64", "int32"} or dtype, optional
         Type of the indices; int64 by default.
+    certificate : bool, default False
+        Whether to tell, for each row, if its answer is exact. It costs little, and changes nothing
+        about the answer.
     backend : str, optional
         Name of the backend to use, as listed by `approxtopk.backends`.
     out : (array, array), optional
         Where to write values and indices: the shapes, dtypes and device of the result, any
-        strides, overlapping neither each other nor `arr`.
+        strides, overlapping neither each other nor `arr`. A pair with `certificate` too, whose
+        booleans are a new array always.
     dim : int, optional
         Another name for `axis`.
 
@@ -81,12 +112,16 @@ def topk(
         `k` along `axis`. `values` are bitwise copies of the elements at `indices`, the indices
         are unique, and ties go to the lower index. The same (b, kb, interleaved) selects the
         same elements on every backend and in every run.
+    CertifiedTopK
+        For ``certificate=True``: named tuple ``(values, indices, exact)``, `exact` holding a
+        boolean per row, of arr's shape without `axis`. True precisely where the row's indices are
+        those of the true top-k, ties to the lower index.
 
     Raises
     ------
     ValueError
-        An argument out of range, fewer candidates than `k`, all three of `b`, `kb` and `recall`,
-        rank 0, or an `out` that doesn't fit.
+        An argument out of range, fewer candidates than `k`, all three of `b`, `kb` and a `recall`
+        below 1, rank 0, or an `out` that doesn't fit.
     TypeError
         An argument of the wrong type, an unsupported dtype, or an array that no installed
         backend serves (`NoBackendError`).
@@ -111,21 +146,22 @@ def topk(
     ((2, 10), True)
     """
     if dim is not None:
-        axis = _same_axis(axis, dim)
+        axis = same_axis(axis, dim)
     array_type = type(arr)
-    _meet(array_type, backend)
-    served = _describers[array_type]
+    meet(array_type, backend)
+    served = describers[array_type]
     info = served.describe(arr)
+    result = CertifiedTopK if certificate else TopK
     if info is None:
-        how = (axis, largest, sorted, interleaved, index_dtype, backend, out)
-        return TopK(*served.trace(arr, k, b, kb, recall, *how))
+        how = (axis, largest, sorted, interleaved, index_dtype, certificate, backend, out)
+        return result(*served.trace(arr, k, b, kb, recall, *how))
     call = resolve(
-        *(array_type, info, k, b, kb, recall, axis, largest, sorted, interleaved),
-        *(index_dtype, backend if backend is not None else dispatch.chosen.get()),
+        *(array_type, info, k, b, kb, recall, axis, largest, sorted, interleaved, index_dtype),
+        *(certificate, backend if backend is not None else dispatch.chosen.get()),
     )
     if out is not None:
         _check_out(arr, call, out)
-    return TopK(*call.backend.topk(arr, call.request, out))
+    return result(*call.backend.topk(arr, call.request, out))
 
 
 @dataclass(frozen=True)
@@ -164,6 +200,7 @@ def _resolve(
     sorted: Any,
     interleaved: Any,
     index_dtype: Any,
+    certificate: Any,
     backend: Any,
 ) -> Resolved:
     validate.element_dtype(info.dtype)
@@ -184,30 +221,32 @@ def _resolve(
         interleaved=validate.flag("interleaved", interleaved),
         index_dtype=validate.index_dtype(index_dtype, n),
         exact=recall == 1.0,
+        certificate=validate.flag("certificate", certificate),
     )
     name, loaded, passed_over = dispatch.route(array_type, request, backend)
     return Resolved(loaded, request, plan, name, passed_over)
 
 
-def _meet(array_type: type, backend: str | None) -> None:
+def meet(array_type: type, backend: str | None) -> None:
     """Find the backend that describes arrays of a type, the first time that it is met."""
-    if array_type not in _describers:
-        _describers[array_type] = dispatch.describer(array_type, backend)
+    if array_type not in describers:
+        describers[array_type] = dispatch.describer(array_type, backend)
 
 
 # Compilers that trace Python code call a function with this mark at once, instead of following it
 # into plug-ins and locks.
-vars(_meet)["_dynamo_marked_constant"] = True
+vars(meet)["_dynamo_marked_constant"] = True
 
 
 _cache: Any = lru_cache(maxsize=4096, typed=True)(_resolve)
 _resolve_cached: Callable[..., Resolved] = _cache
-_describers: dict[type, Backend] = {}
+describers: dict[type, Backend] = {}
 dispatch.forget_on_change(_cache.cache_clear)
-dispatch.forget_on_change(_describers.clear)
+dispatch.forget_on_change(describers.clear)
 
 
-def _same_axis(axis: Any, dim: Any) -> Any:
+def same_axis(axis: Any, dim: Any) -> Any:
+    """The axis, by either of its names."""
     if axis != -1 and axis != dim:
         raise ValueError(f"dim is another name for axis; got both, {axis=} and {dim=}")
     return dim
@@ -238,97 +277,3 @@ def _check_out(arr: Any, call: Resolved, out: Any) -> None:
             raise ValueError(f"{name} must not overlap arr in memory")
     if backend.overlap(*out):
         raise ValueError("out[0] (values) and out[1] (indices) must not overlap in memory")
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What a call would do, as told by `explain`; ``str()`` of it is a short report.
-
-    Attributes
-    ----------
-    backend : str
-        Name of the backend that serves the call.
-    kernel : str
-        What it runs, in a few words.
-    plan : Plan
-        Buckets and queue length, with the expected recall.
-    expected_recall : float
-        The plan's; on randomly ordered values.
-    workspace_bytes : int
-        Extra memory besides the output.
-    passed_over : dict
-        Backends of higher preference, each with the reason why it does not serve the call.
-    """
-
-    backend: str
-    kernel: str
-    plan: Plan
-    expected_recall: float
-    workspace_bytes: int
-    passed_over: dict[str, str]
-
-    def __str__(self) -> str:
-        plan = self.plan
-        lines = [
-            f"backend    {self.backend}",
-            f"kernel     {self.kernel}",
-            f"plan       n={plan.n} k={plan.k} b={plan.b} kb={plan.kb}: "
-            f"{plan.candidates} candidates",
-            f"recall     {self.expected_recall:.6f} expected" + (", exact" * plan.exact),
-            f"workspace  {self.workspace_bytes} bytes",
-        ]
-        lines += [f"not {name}: {reason}" for name, reason in self.passed_over.items()]
-        return "\n".join(lines)
-
-
-def explain(
-    arr: Any,
-    k: int,
-    *,
-    b: int | None = None,
-    kb: int | None = None,
-    recall: float | None = None,
-    axis: int = -1,
-    largest: bool = True,
-    sorted: bool = False,
-    interleaved: bool = True,
-    index_dtype: Any = None,
-    backend: str | None = None,
-    dim: int | None = None,
-) -> Explanation:
-    """Say which backend, kernel and plan `topk` would use for these arguments, and why.
-
-    Parameters
-    ----------
-    arr, k, b, kb, recall, axis, largest, sorted, interleaved, index_dtype, backend, dim
-        As in `topk`, with the same errors.
-
-    Returns
-    -------
-    Explanation
-
-    Examples
-    --------
-    >>> import numpy as np, approxtopk
-    >>> why = approxtopk.explain(np.zeros(1000), 10, b=100, kb=1, backend="numpy")
-    >>> why.backend, why.plan.candidates, round(why.expected_recall, 3)
-    ('numpy', 100, 0.96)
-    """
-    if dim is not None:
-        axis = _same_axis(axis, dim)
-    _meet(type(arr), backend)
-    info = _describers[type(arr)].describe(arr)
-    if info is None:
-        raise TypeError("arr must have a known shape to be explained; a compiler is tracing it")
-    call = resolve(
-        *(type(arr), info, k, b, kb, recall, axis, largest, sorted, interleaved),
-        *(index_dtype, backend if backend is not None else dispatch.chosen.get()),
-    )
-    return Explanation(
-        backend=call.name,
-        kernel=call.backend.kernel(call.request),
-        plan=call.plan,
-        expected_recall=call.plan.recall,
-        workspace_bytes=call.backend.workspace(call.request),
-        passed_over=dict(call.passed_over),
-    )

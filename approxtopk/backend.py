@@ -7,7 +7,7 @@ A plug-in *declares* a `BackendSpec` (cheap, imports no framework); the core *lo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -34,7 +34,8 @@ class Request:
     """One validated call without its array. A backend trusts every field.
 
     ``1 <= b <= n`` and ``1 <= kb <= ceil(n / b)`` hold and the candidates suffice for `k`, unless
-    the request is `empty`; then there is nothing to select and only the output's shape matters.
+    the request is `empty`; then there is nothing to select, only the output's shape matters, and
+    every row is exact.
     """
 
     shape: tuple[int, ...]
@@ -48,7 +49,8 @@ class Request:
     sorted: bool = False
     interleaved: bool = True
     index_dtype: str = "int64"
-    exact: bool = False  #: the caller asked for ``recall=1.0``; then `b` and `kb` guarantee it
+    exact: bool = False  #: ``recall=1.0``: the answer is to be the true top-k, for every input
+    certificate: bool = False  #: a third array is wanted, see `Backend.topk`
 
     def __hash__(self) -> int:
         return self._hash  # backends keep what they know of a request in dictionaries
@@ -85,9 +87,28 @@ class Request:
         return (*self.shape[: self.axis], self.k, *self.shape[self.axis + 1 :])
 
     @cached_property
+    def rows_shape(self) -> tuple[int, ...]:
+        """Shape of a certificate: one boolean per row."""
+        return (*self.shape[: self.axis], *self.shape[self.axis + 1 :])
+
+    @cached_property
     def empty(self) -> bool:
         """Whether there is nothing to select: ``k == 0`` or no rows."""
         return self.k == 0 or self.rows == 0
+
+    @cached_property
+    def lossless(self) -> bool:
+        """Whether no bucket can drop one of the true top-k, so that any answer is exact."""
+        return is_lossless(self.n, self.k, self.b, self.kb)
+
+    @cached_property
+    def repairs(self) -> bool:
+        """Whether an exact answer is asked for that stages 1 and 2 alone may miss."""
+        return self.exact and not self.lossless
+
+    def by_whole_rows(self) -> Request:
+        """The same request by exact selection of whole rows: every element is a candidate."""
+        return replace(self, b=self.n, kb=1)
 
     @cached_property
     def device_kind(self) -> str:
@@ -103,12 +124,21 @@ def count_candidates(n: int, b: int, kb: int) -> int:
     return (b - longer) * min(kb, short) + longer * min(kb, short + 1)
 
 
+def is_lossless(n: int, k: int, b: int, kb: int) -> bool:
+    """Whether no bucket can drop one of the true top-k: `kb` holds them, or the whole bucket."""
+    return k == 0 or kb >= min(k, -(-n // b))
+
+
 class Backend:
-    """Base class of backends: the methods below are the whole contract.
+    """Base class of backends: what is below is the whole contract.
 
     Only `topk` must be written; the rest suits any array with ``shape``, ``dtype`` and
     ``__array__`` in the computer's main memory.
     """
+
+    #: Whether `topk` heeds `Request.exact` and `Request.certificate`. A backend that doesn't gets
+    #: neither: not a request for a certificate, nor an exact one with a plan that may lose some.
+    certifies = False
 
     def describe(self, arr: Any) -> ArrayInfo | None:
         """Shape, dtype name and device of an array. Called on every call: keep it quick.
@@ -124,11 +154,19 @@ class Backend:
 
     def topk(
         self, arr: Any, request: Request, out: tuple[Any, Any] | None = None
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Any, ...]:
         """Select; see `approxtopk.topk` for what is promised.
 
         Returns values and indices of ``request.out_shape``, written into `out` where given (the
         core has checked its shapes, dtypes and device, and that it overlaps nothing).
+
+        For ``request.exact`` they are the true top-k of every row, ties to the lower index: found
+        by stages 1 and 2, certificate and repair, or by exact selection of whole rows, see
+        `Request.by_whole_rows`, whichever is the cheaper.
+
+        For ``request.certificate`` a third array comes with them, booleans of
+        ``request.rows_shape``, always a new one: True precisely for the rows whose indices are
+        those of the true top-k. It changes nothing about the answer.
         """
         raise NotImplementedError
 
@@ -144,9 +182,10 @@ class Backend:
         sorted: Any,
         interleaved: Any,
         index_dtype: Any,
+        certificate: Any,
         backend: str | None,
         out: tuple[Any, Any] | None,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Any, ...]:
         """Record a call to be planned when it runs. Only for arrays that `describe` can't.
 
         The arguments are those of `approxtopk.topk`, unchecked.

@@ -233,6 +233,8 @@ def _ask(declared: Declared, request: Request) -> tuple[Backend | None, str]:
     backend = declared.load()
     if backend is None:
         return None, declared.unusable or "not loaded"
+    if (request.certificate or request.repairs) and not backend.certifies:
+        return None, "can't tell whether an answer is exact; recall below 1 needs no certificate"
     reason = backend.refuses(request)
     return (None, reason) if reason is not None else (backend, "")
 

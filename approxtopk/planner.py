@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from . import validate
-from .backend import count_candidates
+from .backend import count_candidates, is_lossless
 from .cost import cost_floor, plan_cost
 from .hypergeometric import expected_recall as _expected_recall
 
@@ -30,7 +30,8 @@ class Plan:
     b, kb : int
         Number of buckets, and how many elements of each are kept.
     recall : float
-        Expected share of the true top-k that is returned, on randomly ordered values.
+        Expected share of the true top-k that is returned, on randomly ordered values; 1.0 where
+        the answer is exact.
     exact : bool
         Whether the answer is the true top-k for every input.
     """
@@ -71,7 +72,8 @@ def plan(
         How many elements are wanted, in [0, n].
     recall : float, optional
         Expected recall to reach, in (0, 1]; 1.0 is exact for every input. Default 0.95, where
-        neither `b` nor `kb` is given.
+        neither `b` nor `kb` is given. Beside both only 1.0 is: the answer found by that plan is
+        then repaired where it is not exact.
     b : int, optional
         Number of buckets, in [1, n]. Alone: ``kb = ceil(k / b)``. With `recall`: the smallest
         `kb` that reaches it.
@@ -86,7 +88,8 @@ def plan(
     Raises
     ------
     ValueError
-        An argument out of range, fewer candidates than `k`, or all three of `recall`, `b`, `kb`.
+        An argument out of range, fewer candidates than `k`, or all three of `recall`, `b`, `kb`
+        with a `recall` below 1.
     TypeError
         An argument that is no integer (or, for `recall`, no real number).
 
@@ -149,10 +152,12 @@ def expected_recall(n: int, k: int, b: int, kb: int) -> float:
 
 def choose(n: int, k: int, recall: float | None, b: int | None, kb: int | None) -> Plan:
     """`plan` for valid `n` and `k`; checks the other three."""
-    if recall is not None and b is not None and kb is not None:
-        raise ValueError(f"give at most two of recall, b and kb, got {recall=}, {b=}, {kb=}")
     if recall is not None:
         recall = validate.probability("recall", recall)
+    if recall not in (None, 1.0) and b is not None and kb is not None:
+        raise ValueError(
+            f"give at most two of recall, b and kb unless recall is 1, got {recall=}, {b=}, {kb=}"
+        )
     if b is not None:
         b = validate.integer("b", b, 1, n, " (the length of the axis)")
     if kb is not None:
@@ -180,7 +185,7 @@ def _choose(n: int, k: int, recall: float | None, b: int | None, kb: int | None)
         kb = min(kb, -(-n // b))
     else:
         return _cheapest(alternatives(n, k, target))
-    return _make(n, k, b, kb)
+    return _make(n, k, b, kb, repaired=recall == 1.0)
 
 
 def _cheapest(plans: Iterator[Plan]) -> Plan:
@@ -204,18 +209,16 @@ def alternatives(n: int, k: int, recall: float) -> Iterator[Plan]:
             yield _make(n, k, b, min(kb, -(-n // b)))
 
 
-def _make(n: int, k: int, b: int, kb: int) -> Plan:
-    return Plan(n, k, b, kb, _expected_recall(n, k, b, kb) if n else 1.0, _exact(n, k, b, kb))
-
-
-def _exact(n: int, k: int, b: int, kb: int) -> bool:
-    return k == 0 or kb >= min(k, -(-n // b))
+def _make(n: int, k: int, b: int, kb: int, repaired: bool = False) -> Plan:
+    if repaired or is_lossless(n, k, b, kb):
+        return Plan(n, k, b, kb, 1.0, exact=True)
+    return Plan(n, k, b, kb, _expected_recall(n, k, b, kb), exact=False)
 
 
 def _reaches(n: int, k: int, b: int, kb: int, recall: float) -> bool:
     """Whether the plan is good enough; 1.0 must hold for every input, not after rounding."""
     if recall == 1.0:
-        return _exact(n, k, b, kb)
+        return is_lossless(n, k, b, kb)
     return count_candidates(n, b, kb) >= k and _expected_recall(n, k, b, kb) >= recall
 
 

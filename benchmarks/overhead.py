@@ -58,7 +58,7 @@ def time_calls(call: Callable[[], object], calls: int = 2000, repeats: int = 31)
 def dispatch_hit() -> Figure:
     """From a call's signature to backend and request, once it is known: µs."""
     info = approxtopk.ArrayInfo((4, 1000), "float32", "cpu")
-    signature = (np.ndarray, info, 10, None, None, None, -1, True, False, True, None, None)
+    signature = (np.ndarray, info, 10, None, None, None, -1, True, False, True, None, False, None)
     api.resolve(*signature)
     seconds = time_calls(lambda: api.resolve(*signature))
     return figure("dispatch on a hit", "µs", 1.0, [s * 1e6 for s in seconds])
@@ -106,7 +106,7 @@ def call_overhead() -> Figure:
     x = np.random.default_rng(0).standard_normal(64, dtype=np.float32)
     call = api.resolve(
         *(np.ndarray, approxtopk.ArrayInfo(x.shape, "float32", "cpu"), 0, None, None, None),
-        *(-1, True, False, True, None, "numpy"),
+        *(-1, True, False, True, None, False, "numpy"),
     )
     samples = []
     for _ in range(101):

@@ -147,6 +147,31 @@ def test_unusable_backends_are_passed_over(register):
         asked(Fruit(), backend="off")
 
 
+def test_backends_that_cannot_certify_are_passed_over(register):
+    class Certain(Answer):
+        certifies = True
+
+        def topk(self, arr, request, out=None):
+            pair = self.name, f"{request.b} {request.kb} {request.exact}"
+            return (*pair, "yes") if request.certificate else pair
+
+    name = f"{Fruit.__module__}.Fruit"
+    register(
+        spec("quick", Fruit, priority=9),
+        BackendSpec("certain", lambda: Certain("certain"), array_types=(name,), priority=8),
+    )
+    assert asked(Fruit()) == asked(Fruit(), recall=1.0, b=100) == "quick"
+    certified = approxtopk.topk(Fruit(), 10, certificate=True)
+    assert isinstance(certified, approxtopk.CertifiedTopK)
+    assert (certified.values, certified.exact) == ("certain", "yes")
+    repaired = approxtopk.topk(Fruit(), 10, b=20, kb=2, recall=1.0)
+    assert repaired == approxtopk.TopK("certain", "20 2 True")
+    why = approxtopk.explain(Fruit(), 10, certificate=True).passed_over["quick"]
+    assert why.startswith("can't tell whether an answer is exact")
+    with pytest.raises(approxtopk.NoBackendError, match="'quick' can't serve .*: can't tell"):
+        asked(Fruit(), certificate=True, backend="quick")
+
+
 def test_explicit_backend_has_the_last_word(register):
     register(spec("high", Fruit, priority=3), spec("low", Fruit, priority=1))
     register(spec("other", Juice), spec("shy", Fruit, priority=0, refusal="Not today."))

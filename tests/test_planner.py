@@ -293,7 +293,10 @@ BAD_VALUES = [
     (ask(recall=0), "recall must be in (0, 1], got 0.0"),
     (ask(recall=1.01), "recall must be in (0, 1], got 1.01"),
     (ask(recall=math.nan), "recall must be in (0, 1], got nan"),
-    (ask(recall=0.5, b=2, kb=3), "at most two of recall, b and kb, got recall=0.5, b=2, kb=3"),
+    (
+        ask(recall=0.5, b=2, kb=3),
+        "most two of recall, b and kb unless recall is 1, got recall=0.5, b=2, kb=3",
+    ),
 ]
 BAD_TYPES = [
     (ask(n="10"), "n must be an integer, got '10' of type str"),

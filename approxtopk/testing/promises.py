@@ -124,7 +124,8 @@ PROMISES: tuple[Callable[[Subject, str], None], ...] = (
 
 
 def _topk(subject: Subject, arr: Any, k: int, **arguments: Any) -> approxtopk.TopK:
-    return approxtopk.topk(arr, k, b=max(k, 1), kb=1, backend=subject.name, **arguments)
+    result = approxtopk.topk(arr, k, b=max(k, 1), kb=1, backend=subject.name, **arguments)
+    return approxtopk.TopK(*result)
 
 
 def _raises(expected: type[Exception], call: Callable[[], object], word: str) -> None:

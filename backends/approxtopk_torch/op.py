@@ -60,8 +60,8 @@ def _run(
     with torch._C.DisableTorchFunctionSubclass():
         arr = arr.as_subclass(Tensor).detach()
     call = api.resolve(
-        *(Tensor, info_of(arr), k, b, kb, recall, axis, largest, sorted, interleaved),
-        *(index_dtype, backend if backend is not None else dispatch.chosen.get()),
+        *(Tensor, info_of(arr), k, b, kb, recall, axis, largest, sorted, interleaved, index_dtype),
+        *(False, backend if backend is not None else dispatch.chosen.get()),
     )
     select = getattr(call.backend, "select", call.backend.topk)
     values, indices = select(arr, call.request)

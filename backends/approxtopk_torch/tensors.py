@@ -51,11 +51,10 @@ class TensorBackend(Backend):
     def topk(self, arr: Tensor, request: Request, out: Pair | None = None) -> Pair:
         if _plain(arr):
             return self.select(arr, request, out)
-        b, kb = (None, None) if request.exact else (request.b, request.kb)
         return _through_operator(
-            *(arr, request.k, b, kb, 1.0 if request.exact else None, request.axis),
-            *(request.largest, request.sorted, request.interleaved),
-            *(request.index_dtype, self.name, out),
+            *(arr, request.k, request.b, request.kb, 1.0 if request.exact else None, request.axis),
+            *(request.largest, request.sorted, request.interleaved, request.index_dtype),
+            *(request.certificate, self.name, out),
         )
 
     def trace(self, arr: Tensor, k: Any, *how: Any) -> Pair:
@@ -114,9 +113,12 @@ def _through_operator(
     sorted: Any,
     interleaved: Any,
     index_dtype: Any,
+    certificate: Any,
     backend: str | None,
     out: Pair | None,
 ) -> Pair:
+    if certificate:
+        raise NotImplementedError("torch's operator has no certificate yet")
     if index_dtype not in _INDEX_DTYPES:
         raise TypeError(f"index_dtype must be one of int64, int32, got {index_dtype!r}")
     values, indices = op.topk(

@@ -1,0 +1,106 @@
+"""`explain`: what a call would do, without doing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from . import dispatch
+from .api import describers, meet, resolve, same_axis
+from .planner import Plan
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a call would do, as told by `explain`; ``str()`` of it is a short report.
+
+    Attributes
+    ----------
+    backend : str
+        Name of the backend that serves the call.
+    kernel : str
+        What it runs, in a few words.
+    plan : Plan
+        Buckets and queue length, with the expected recall.
+    expected_recall : float
+        The plan's; on randomly ordered values.
+    workspace_bytes : int
+        Extra memory besides the output.
+    passed_over : dict
+        Backends of higher preference, each with the reason why it does not serve the call.
+    """
+
+    backend: str
+    kernel: str
+    plan: Plan
+    expected_recall: float
+    workspace_bytes: int
+    passed_over: dict[str, str]
+
+    def __str__(self) -> str:
+        plan = self.plan
+        lines = [
+            f"backend    {self.backend}",
+            f"kernel     {self.kernel}",
+            f"plan       n={plan.n} k={plan.k} b={plan.b} kb={plan.kb}: "
+            f"{plan.candidates} candidates",
+            f"recall     {self.expected_recall:.6f} expected" + (", exact" * plan.exact),
+            f"workspace  {self.workspace_bytes} bytes",
+        ]
+        lines += [f"not {name}: {reason}" for name, reason in self.passed_over.items()]
+        return "\n".join(lines)
+
+
+def explain(
+    arr: Any,
+    k: int,
+    *,
+    b: int | None = None,
+    kb: int | None = None,
+    recall: float | None = None,
+    axis: int = -1,
+    largest: bool = True,
+    sorted: bool = False,
+    interleaved: bool = True,
+    index_dtype: Any = None,
+    certificate: bool = False,
+    backend: str | None = None,
+    dim: int | None = None,
+) -> Explanation:
+    """Say which backend, kernel and plan `topk` would use for these arguments, and why.
+
+    Parameters
+    ----------
+    arr, k, b, kb, recall, axis, largest, sorted, interleaved, index_dtype
+    certificate, backend, dim
+        As in `topk`, with the same errors.
+
+    Returns
+    -------
+    Explanation
+
+    Examples
+    --------
+    >>> import numpy as np, approxtopk
+    >>> why = approxtopk.explain(np.zeros(1000), 10, b=100, kb=1, backend="numpy")
+    >>> why.backend, why.plan.candidates, round(why.expected_recall, 3)
+    ('numpy', 100, 0.96)
+    """
+    if dim is not None:
+        axis = same_axis(axis, dim)
+    meet(type(arr), backend)
+    info = describers[type(arr)].describe(arr)
+    if info is None:
+        raise TypeError("arr must have a known shape to be explained; a compiler is tracing it")
+    call = resolve(
+        *(type(arr), info, k, b, kb, recall, axis, largest, sorted, interleaved, index_dtype),
+        *(certificate, backend if backend is not None else dispatch.chosen.get()),
+    )
+    return Explanation(
+        backend=call.name,
+        kernel=call.backend.kernel(call.request),
+        plan=call.plan,
+        expected_recall=call.plan.recall,
+        workspace_bytes=call.backend.workspace(call.request),
+        passed_over=dict(call.passed_over),
+    )
