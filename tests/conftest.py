@@ -22,8 +22,13 @@ def use_checkout() -> None:
     os.environ["APPROXTOPK_PLUGINS"] = ",".join(project["entry-points"]["approxtopk"].values())
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with what takes longest, so that no worker is left alone with it at the end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what must be asked for by name, and start with what takes longest.
+
+    So no worker is left alone with it at the end.
+    """
+    if "exhaustive" not in config.option.markexpr:
+        items[:] = [item for item in items if item.get_closest_marker("exhaustive") is None]
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

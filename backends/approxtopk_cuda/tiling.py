@@ -91,8 +91,9 @@ def tile_grid(p: Problem, device: Device, most_splits: int) -> Tiling:
     if parts > 1:
         while block_rows * tile * parts > lists and block_rows > rows_at_least:
             block_rows //= 2
-        if block_rows * tile * parts > lists and tile > v and (p.b % v == 0 or not p.interleaved):
-            tile = max(v, lists // (block_rows * parts) // v * v)
+        group = v if p.interleaved else 1  # buckets that a thread takes at once
+        if block_rows * tile * parts > lists and tile > group and p.b % group == 0:
+            tile = max(group, lists // (block_rows * parts) // group * group)
     steps = -(-longest // (parts * splits))
     return Tiling(threads, v, rows_first, block_rows, tile, parts, splits, 1, steps)
 

@@ -43,7 +43,26 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 }
 
 
+def with_queue(shape: tuple[int, int, int, int, int], kb: int, dtype: str, **more: Any) -> Problem:
+    """One of the kinds with another queue length, as far as its buckets go."""
+    rows, n, k, b, _ = shape
+    kb = min(kb, -(-n // b))
+    return problem(rows, n, min(k, count_candidates(n, b, kb)), b, kb, dtype, **more)
+
+
 def every_problem() -> list[Problem]:
+    """All kinds in all dtypes with all queue lengths, and in all layouts with the usual ones."""
+    shapes = KINDS.values()
+    every_queue = product(shapes, range(1, 17), DTYPES)
+    every_layout = product(shapes, (1, 2, 4), DTYPES, LAYOUTS.values())
+    return [
+        *(with_queue(*choice) for choice in every_queue),
+        *(with_queue(*choice, **layout) for *choice, layout in every_layout),
+        *some_problems(),
+    ]
+
+
+def some_problems() -> list[Problem]:
     """About 200 problems: all kinds in all layouts, all dtypes and queue lengths."""
     found = []
     for shape, layout in product(KINDS.values(), LAYOUTS.values()):

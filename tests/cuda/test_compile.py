@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import pytest
-from problems import KINDS, every_problem, problem
+from problems import KINDS, every_problem, problem, some_problems
 
 import approxtopk_cuda.compile as compiling
 from approxtopk_cuda import (
@@ -45,8 +45,13 @@ def spills(kernel: Kernel, arch: str) -> str:
     return "" if all(x == ("0", "0") for x in used) else f"{kernel}: {used}"
 
 
-def sample(problems: list[Any], share: int) -> list[Any]:
-    return problems[::share]
+def device_with(arch: str) -> Device:
+    return Device(arch, clusters=arch != "sm_80")
+
+
+def check_spills(kernels: list[Kernel], arch: str) -> None:
+    assert kernels
+    assert [s for s in (spills(kernel, arch) for kernel in kernels) if s] == []
 
 
 @pytest.mark.parametrize(
@@ -54,10 +59,20 @@ def sample(problems: list[Any], share: int) -> list[Any]:
     [("sm_90", 4), ("sm_80", 16), ("sm_100", 16), ("sm_120", 16)],
 )
 def test_kernels_compile_without_spills(arch: str, share: int) -> None:
-    device = Device(arch, clusters=arch != "sm_80")
     kinds = [problem(*shape) for shape in KINDS.values()]
-    kernels = kernels_of(kinds + sample(every_problem(), share), device)
-    assert [s for s in (spills(kernel, arch) for kernel in kernels) if s] == []
+    check_spills(kernels_of(kinds + some_problems()[::share], device_with(arch)), arch)
+
+
+@lru_cache
+def every_kernel(arch: str) -> list[Kernel]:
+    return kernels_of(every_problem(), device_with(arch))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("part", range(32))
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_100", "sm_120"])
+def test_every_kernel_compiles_without_spills(arch: str, part: int) -> None:
+    check_spills(every_kernel(arch)[part::32], arch)
 
 
 @lru_cache
