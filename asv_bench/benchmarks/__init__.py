@@ -1,0 +1,1 @@
+"""What asv measures; CONTRIBUTING.md says how to add to it."""
