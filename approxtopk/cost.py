@@ -1,38 +1,64 @@
 """The cost model of a plan, in one place.
 
 The unit is one element of the input read at full bandwidth, so that a cost over ``n`` is the
-ratio to the read floor.  The constants were measured on an NVIDIA H200 (float32 input, int64
-indices, 2026-11-20); a CPU weighs the two stages much alike.
+ratio to the read floor.  The constants are fitted to ten workloads on an NVIDIA H200 (float32 and
+bfloat16, 1 to 16,384 rows; ``benchmarks/gpu_sweep.py``): what the model chooses is within 10 % of
+the best plan of that sweep, which a test checks.  A CPU weighs the parts much alike; see
+``docs/performance-cpu.md``.  The number of rows is left out, so that a plan is known without an
+array.
 """
 
 from __future__ import annotations
 
 from .backend import count_candidates
 
-#: Stage 1 per element, by kb.  128 rows of 2**20 with b * kb = 65536 took 155 us at kb = 1, 161
-#: at 2 and 186 at 4, where reading and writing alone takes 146; kb = 3 is interpolated.  From
-#: kb = 4 on arithmetic is the bound (two operations per kept element), so it grows by kb / 4.
-STAGE1 = {1: 1.00, 2: 1.04, 3: 1.11, 4: 1.20}
+#: Stage 1 per element, by kb: insertions into longer queues.  From kb = 4 on arithmetic is the
+#: bound (two operations per kept element), so it grows by kb / 4.
+STAGE1 = {1: 1.00, 2: 1.09, 3: 1.20, 4: 1.50}
 STAGE1_PER_KB = STAGE1[4] / 4
 
-#: Stage 2 per candidate.  256 rows of 131072, b = 4096, kb = 1, k = 64, both stages in one launch
-#: took 36.0 us where reading takes 30.6: 5.4 us for 2**20 candidates, against 0.91 ps for each
-#: element read.
-STAGE2_PER_CANDIDATE = 5.7
+#: Stage 2 per candidate.  A few thousand stay in the registers of their block; the more there are,
+#: the fewer blocks fit on a multiprocessor, until they leave for a launch of their own.
+STAGE2_PER_CANDIDATE = 1.5
+CROWDED = 4096  #: Candidates that add 1 to that, …
+MOST_CROWDED = 8.0  #: … as often as this at the most.
+
+#: What it costs a row that there are fewer buckets than threads for it, so that several share a
+#: bucket and their queues are merged: a part of reading it and the steps of merging.
+MERGING_PER_ELEMENT = 0.25
+MERGING = 2500.0
+
+#: Rows up to that length are taken by a warp each.
+SHORT_ROW = 1024
 
 
 def plan_cost(n: int, k: int, b: int, kb: int) -> float:
     """Estimated cost of one row, in elements read."""
-    candidates = count_candidates(n, b, kb)
-    stage1 = _stage1(n, kb) if b < n else 0.0  # b = n: every element is a candidate
-    stage2 = 0.0 if candidates == k else STAGE2_PER_CANDIDATE * candidates
-    return stage1 + stage2
+    merging = MERGING_PER_ELEMENT * n + MERGING if b < wide(n) else 0.0
+    return _stage1(n, kb) + _stage2(count_candidates(n, b, kb), k) + merging
 
 
 def cost_floor(n: int, k: int, kb: int) -> float:
     """What a plan with this queue length costs at the least, whatever its b."""
-    return _stage1(n, kb) + (STAGE2_PER_CANDIDATE * k if kb < k else 0.0)
+    return _stage1(n, kb) + (_stage2(k + 1, k) if kb < k else 0.0)
+
+
+def wide(n: int) -> int:
+    """The least b with a bucket for each thread that a row of `n` elements is worth.
+
+    A warp for a short one, then a block whose threads read neighbouring buckets, four at a time
+    and each 32 times or more; and beyond 2**24 as many blocks as keep a GPU busy with one row.
+    """
+    if n <= SHORT_ROW:
+        return min(n, 32)
+    return max(min(n // 4, 1024), min(n // 32, 4096), n // 4096)
 
 
 def _stage1(n: int, kb: int) -> float:
     return n * STAGE1.get(kb, kb * STAGE1_PER_KB)
+
+
+def _stage2(candidates: int, k: int) -> float:
+    if candidates == k:  # there is nothing to choose
+        return 0.0
+    return candidates * (STAGE2_PER_CANDIDATE + min(candidates / CROWDED, MOST_CROWDED))

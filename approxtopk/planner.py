@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from . import validate
 from .backend import count_candidates, is_lossless
-from .cost import cost_floor, plan_cost
+from .cost import SHORT_ROW, cost_floor, plan_cost, wide
 from .hypergeometric import expected_recall as _expected_recall
 
 #: JAX's `approx_max_k` has the same default.
@@ -78,8 +78,9 @@ def plan(
         Number of buckets, in [1, n]. Alone: ``kb = ceil(k / b)``. With `recall`: the smallest
         `kb` that reaches it.
     kb : int, optional
-        Elements kept per bucket. Alone or with `recall`: the smallest good `b` for it. With `b`:
-        as given, in [1, ceil(n / b)].
+        Elements kept per bucket. Alone or with `recall`: the smallest good `b` for it, which is
+        wider than the recall needs where that spares kernels a merge. With `b`: as given, in
+        [1, ceil(n / b)].
 
     Returns
     -------
@@ -181,7 +182,7 @@ def _choose(n: int, k: int, recall: float | None, b: int | None, kb: int | None)
     elif b is not None:
         kb = _smallest_kb(n, k, b, recall)
     elif kb is not None:
-        b = _smallest_b(n, k, kb, target)
+        b = _good_b(n, k, kb, target)
         kb = min(kb, -(-n // b))
     else:
         return _cheapest(alternatives(n, k, target))
@@ -199,13 +200,13 @@ def _cheapest(plans: Iterator[Plan]) -> Plan:
 
 
 def alternatives(n: int, k: int, recall: float) -> Iterator[Plan]:
-    """The smallest good plan for each queue length that the planner considers."""
+    """The cheapest good plan for each queue length that the planner considers."""
     if recall == 1.0:  # every element is a candidate: the answer is stage 2's alone
         yield _make(n, k, n, 1)
         return
     for kb in PLANNED_KB:
         if kb <= k:
-            b = _smallest_b(n, k, kb, recall)
+            b = _good_b(n, k, kb, recall)
             yield _make(n, k, b, min(kb, -(-n // b)))
 
 
@@ -233,6 +234,14 @@ def _smallest_kb(n: int, k: int, b: int, recall: float | None) -> int:
     ) + 1  # fmt: skip
 
 
+def _good_b(n: int, k: int, kb: int, recall: float) -> int:
+    """The smallest width that reaches the recall, or one that spares merging where that pays."""
+    smallest = _smallest_b(n, k, kb, recall)
+    grid = widths(n)
+    wider = grid[bisect_left(grid, max(smallest, wide(n)))]
+    return min(smallest, wider, key=lambda b: plan_cost(n, k, b, min(kb, -(-n // b))))
+
+
 def _smallest_b(n: int, k: int, kb: int, recall: float) -> int:
     """The smallest width in `widths` at which `kb` per bucket reaches the recall. Recall rises."""
     grid = widths(n)
@@ -255,11 +264,13 @@ def _smallest_b(n: int, k: int, kb: int, recall: float) -> int:
 def widths(n: int) -> tuple[int, ...]:
     """Bucket counts that kernels like: four to an octave, so multiples of 128 from 512 on; and n.
 
-    With a multiple of 128 a warp's 16-byte loads of neighbouring float32 buckets stay aligned.
+    With a multiple of 128 a warp's 16-byte loads of neighbouring float32 buckets stay aligned. For
+    short rows, which a warp takes alone, powers of two: others leave some of its lanes idle.
     """
-    grid = [width for width in (1, 2, 3) if width < n]
+    quarters = (4, 5, 6, 7) if n > SHORT_ROW else (4,)
+    grid = [width for width in ((1, 2, 3) if n > SHORT_ROW else (1, 2)) if width < n]
     scale = 1
     while 4 * scale < n:
-        grid += [quarter * scale for quarter in (4, 5, 6, 7) if quarter * scale < n]
+        grid += [quarter * scale for quarter in quarters if quarter * scale < n]
         scale *= 2
     return (*grid, n)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,19 @@ Report = dict[str, Any]
 
 
 def write_tables(report: Report, path: Path) -> None:
-    """Replace what stands between ``<!-- NAME -->`` and ``<!-- end -->`` of a Markdown file."""
-    text = path.read_text()
     for name, lines in TABLES.items():
-        block = "\n".join(lines(report))
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        text, count = re.subn(pattern, rf"\g<1>{block}\n\g<2>", text, flags=re.DOTALL)
-        if count != 1:
-            raise SystemExit(f"{path} must have one <!-- {name} --> … <!-- end -->")
+        replace_block(path, name, lines(report))
+
+
+def replace_block(path: Path, name: str, lines: Iterable[str]) -> None:
+    """Replace what stands between ``<!-- NAME -->`` and ``<!-- end -->`` of a Markdown file."""
+    block = "\n".join(lines)
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+    text, count = re.subn(
+        pattern, lambda found: f"{found[1]}{block}\n{found[2]}", path.read_text(), flags=re.DOTALL
+    )
+    if count != 1:
+        raise SystemExit(f"{path} must have one <!-- {name} --> … <!-- end -->")
     path.write_text(text)
 
 

@@ -1,11 +1,13 @@
 """Time against expected recall over (b, kb), and where the planner's choice stands in it.
 
-Run: PYTHONPATH=.:backends:benchmarks python -m gpu_sweep [json]
+Run: PYTHONPATH=.:backends:benchmarks python -m gpu_sweep FILE.json
+The picture and the table: python benchmarks/gpu_sweep_report.py, which needs no GPU.
 """
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import torch
 from gpu_fused import WORKLOADS
@@ -15,8 +17,17 @@ import approxtopk
 from approxtopk import Request
 from approxtopk_torch import cuda
 
-TARGETS = (0.95, 0.99)
+RECALLS = (0.95, 0.99)
 QUEUES = (1, 2, 3, 4)
+
+#: Workloads that the cost model was not fitted to: rows, n, k, dtype.
+OTHERS = [
+    (16384, 4096, 64, "float32"),
+    (1024, 50257, 50, "float32"),
+    (4096, 1024, 16, "float32"),
+    (16, 2**20, 256, "float32"),
+    (64, 32768, 1024, "bfloat16"),
+]
 
 
 def grid(n: int, k: int) -> list[tuple[int, int]]:
@@ -24,7 +35,7 @@ def grid(n: int, k: int) -> list[tuple[int, int]]:
 
     The planner's own choices come with them.
     """
-    plans = {approxtopk.plan(n, k, recall=target) for target in TARGETS}
+    plans = {approxtopk.plan(n, k, recall=recall) for recall in RECALLS}
     chosen = [(plan.b, plan.kb) for plan in plans]
     for kb in QUEUES:
         b, past = 1, 0
@@ -33,56 +44,74 @@ def grid(n: int, k: int) -> list[tuple[int, int]]:
             if b * kb < k or kb > -(-n // b):
                 continue
             recall = approxtopk.expected_recall(n, k, b, kb)
-            past += recall >= TARGETS[-1]
-            if recall >= TARGETS[0]:
+            past += recall >= RECALLS[-1]
+            if recall >= RECALLS[0]:
                 chosen.append((b, kb))
     return sorted(set(chosen), key=lambda plan: (plan[1], plan[0]))
 
 
-def main() -> None:
-    results = []
-    for rows, n, k, dtype, _, _ in WORKLOADS:
-        buffers = inputs(rows, n, getattr(torch, dtype))
-        size = buffers[0].element_size()
-        times: dict[tuple[int, int], float] = {}
-        for b, kb in grid(n, k):
-            request = Request((rows, n), dtype, "cuda:0", 1, k, b, kb)
-            values, indices = cuda.topk(buffers[0], request)
-            measured = verify(buffers[0], values, indices, k, b, kb) if n % b == 0 else None
-            took = measure(lambda x, r=request: cuda.topk(x, r), buffers, 5)
-            times[b, kb] = took.median
-            results.append(
-                {
-                    "rows": rows,
-                    "n": n,
-                    "k": k,
-                    "dtype": dtype,
-                    "b": b,
-                    "kb": kb,
-                    "us": took.median,
-                    "low": took.low,
-                    "high": took.high,
-                    "floor": floor_us(rows * n * size, rows * k * (size + 8)),
-                    "expected_recall": approxtopk.expected_recall(n, k, b, kb),
-                    "measured_recall": measured,
-                    "kernel": cuda.kernel(request),
-                }
-            )
-        for target in TARGETS:
-            plan = approxtopk.plan(n, k, recall=target)
-            good = {
-                p: us for p, us in times.items() if approxtopk.expected_recall(n, k, *p) >= target
+def sweep(rows: int, n: int, k: int, dtype: str) -> dict[str, Any]:
+    """Everything about one workload."""
+    buffers = inputs(rows, n, getattr(torch, dtype))
+    size = buffers[0].element_size()
+    plans = []
+    for b, kb in grid(n, k):
+        request = Request((rows, n), dtype, "cuda:0", 1, k, b, kb)
+        values, indices = cuda.topk(buffers[0], request)
+        took = measure(lambda x, r=request: cuda.topk(x, r), buffers, 5)
+        plans.append(
+            {
+                "b": b,
+                "kb": kb,
+                "us": took.median,
+                "low": took.low,
+                "high": took.high,
+                "expected_recall": approxtopk.expected_recall(n, k, b, kb),
+                "measured_recall": verify(buffers[0], values, indices, k, b, kb)
+                if n % b == 0
+                else None,
+                "kernel": cuda.kernel(request),
             }
-            best = min(good, key=lambda p: good[p])
-            mine = times[plan.b, plan.kb]
-            print(
-                f"{rows:6d} {n:10d} {k:5d} {dtype:9s} recall {target}: planned {plan.b, plan.kb} "
-                f"{mine:.1f} us, best {best} {good[best]:.1f} us, {mine / good[best]:.2f} x",
-                flush=True,
-            )
-        del buffers
+        )
+    return {
+        "rows": rows,
+        "n": n,
+        "k": k,
+        "dtype": dtype,
+        "floor": floor_us(rows * n * size, rows * k * (size + 8)),
+        "peers": {
+            "torch.topk": measure(lambda x: x.topk(k, sorted=False), buffers, 3).median,
+            "argmax": measure(lambda x: x.argmax(-1), buffers, 3).median,
+        },
+        "plans": plans,
+    }
+
+
+def report(case: dict[str, Any]) -> None:
+    """How the planner's choices compare with the best."""
+    n, k = case["n"], case["k"]
+    for recall in RECALLS:
+        chosen = approxtopk.plan(n, k, recall=recall)
+        good = [plan for plan in case["plans"] if plan["expected_recall"] >= recall]
+        best = min(good, key=lambda plan: plan["us"])
+        mine = next(p for p in good if (p["b"], p["kb"]) == (chosen.b, chosen.kb))
+        print(
+            f"{case['rows']:6d} {n:10d} {k:5d} {case['dtype']:9s} recall {recall}: planned "
+            f"{mine['b'], mine['kb']} {mine['us']:.1f} us, best {best['b'], best['kb']} "
+            f"{best['us']:.1f} us, {mine['us'] / best['us']:.2f} x",
+            flush=True,
+        )
+
+
+def main() -> None:
+    workloads = []
+    for rows, n, k, dtype in [*(workload[:4] for workload in WORKLOADS), *OTHERS]:
+        case = sweep(rows, n, k, dtype)
+        case["fitted"] = (rows, n, k, dtype) not in OTHERS
+        report(case)
+        workloads.append(case)
     if len(sys.argv) > 1:
-        save(sys.argv[1], results=results)
+        save(sys.argv[1], workloads=workloads)
 
 
 if __name__ == "__main__":
