@@ -13,6 +13,7 @@ from .fast import CHUNK, select, workspace
 
 _Array = NDArray[Any]
 _Pair = tuple[_Array, _Array]
+_Arrays = tuple[_Array, ...]
 
 
 class _Names(dict[np.dtype[Any], str]):
@@ -29,6 +30,8 @@ _NAMES = _Names()
 class NumpyBackend(Backend):
     """NumPy arrays of any strides, byte order and subclass (bfloat16 by way of `ml_dtypes`)."""
 
+    certifies = True
+
     def describe(self, arr: _Array) -> ArrayInfo:
         if isinstance(arr, np.ma.MaskedArray):
             raise TypeError(
@@ -37,13 +40,14 @@ class NumpyBackend(Backend):
             )
         return ArrayInfo(arr.shape, _NAMES[arr.dtype], "cpu")
 
-    def topk(self, arr: _Array, request: Request, out: _Pair | None = None) -> _Pair:
+    def topk(self, arr: _Array, request: Request, out: _Pair | None = None) -> _Arrays:
         arr = np.asarray(arr)
         if out is None:
             out = (
                 np.empty(request.out_shape, arr.dtype),
                 np.empty(request.out_shape, request.index_dtype),
             )
+        exact = np.ones(request.rows, dtype=np.bool_)
         if not request.empty:
             source, out_values, out_indices = rows_last((arr, *out), request.axis)
             block = max(1, CHUNK // request.n)
@@ -51,10 +55,10 @@ class NumpyBackend(Backend):
                 end = min(begin + block, request.rows)
                 values = take_rows(source, begin, end)
                 values = np.asarray(values, values.dtype.newbyteorder("="))
-                best = select(values, request)
+                best, exact[begin:end] = select(values, request)
                 put_rows(out_values, begin, end, np.take_along_axis(values, best, axis=1))
                 put_rows(out_indices, begin, end, best)
-        return out
+        return (*out, exact.reshape(request.rows_shape)) if request.certificate else out
 
     def overlap(self, a: _Array, b: _Array) -> bool:
         return np.shares_memory(a, b)

@@ -18,6 +18,7 @@ from approxtopk import Request
 from .keys import UintArray, order_keys
 
 _Array = NDArray[Any]
+_Booleans = NDArray[np.bool_]
 _Integers = NDArray[np.int64]
 
 #: Types that NumPy compares one by one: their keys are compared instead.
@@ -28,6 +29,10 @@ CHUNK = 1 << 18
 
 #: Queues longer than that are filled by sorting.
 LONG_QUEUE = 16
+
+#: Where more than one in that many elements reaches the bar of the candidates, an exact answer
+#: looks at all of them instead.
+CROWD = 8
 
 #: One call on a stretch of this many elements hides what it costs to make the call.
 STRETCH = 1 << 13
@@ -65,8 +70,23 @@ class Direction(NamedTuple):
         return np.iinfo(dtype).min if self.largest else np.iinfo(dtype).max
 
 
-def select(values: _Array, request: Request) -> _Integers:
-    """Indices of the selected elements of each row: ascending, or best first if asked for.
+class Reaching(NamedTuple):
+    """Elements at least as good as the bar of their row, in the order of row and index."""
+
+    row: _Integers
+    i: _Integers
+    key: UintArray
+    bar: UintArray  #: one key a row, which at least k of its elements reach
+
+    def only(self, these: _Booleans) -> Reaching:
+        """Some of them, below the same bars."""
+        return Reaching(self.row[these], self.i[these], self.key[these], self.bar)
+
+
+def select(values: _Array, request: Request) -> tuple[_Integers, _Booleans]:
+    """Indices of the selected elements of each row, and its certificate if one is wanted.
+
+    Ascending, or best first if asked for.
 
     Parameters
     ----------
@@ -76,39 +96,92 @@ def select(values: _Array, request: Request) -> _Integers:
         Of any number of rows.
     """
     with np.errstate(invalid="ignore"):  # comparing a signalling NaN
-        best = ascending(values, request)
-    if not request.sorted:
-        return best
-    keys = order_keys(np.take_along_axis(values, best, axis=1), request.largest)
-    return np.take_along_axis(best, np.argsort(~keys, axis=1, kind="stable"), axis=1)
+        best, exact = ascending(values, request)
+    if request.sorted:
+        keys = order_keys(np.take_along_axis(values, best, axis=1), request.largest)
+        best = np.take_along_axis(best, np.argsort(~keys, axis=1, kind="stable"), axis=1)
+    return best, exact
 
 
-def ascending(values: _Array, request: Request) -> _Integers:
-    """Indices of the selected elements of each row, ascending."""
+def ascending(values: _Array, request: Request) -> tuple[_Integers, _Booleans]:
+    """`select` in the order of the index.
+
+    The whole true top-k reaches the bar of the candidates, kept by its buckets or not: an exact
+    answer is the best of what does, and another is exact if nothing better was left out of it.
+    """
+    exact = np.ones(len(values), dtype=np.bool_)
+    found = None if request.lossless else reaching_the_candidates(values, request)
+    if found is None:
+        return winners(among_all(values, request), request.k)[0], exact
+    reached, kept = found
+    if request.exact:
+        return winners(raised(reached, request.k), request.k)[0], exact
+    was_kept = kept_by(kept, reached.row * request.b + bucket_of(reached.i, request), reached.key)
+    best, last = winners(reached.only(was_kept), request.k)
+    if request.certificate:
+        row, i, key, bar = reached.only(~was_kept)
+        exact[row[(key > bar[row]) | ((key == bar[row]) & (i < last[row]))]] = False
+    return best, exact
+
+
+def among_all(values: _Array, request: Request) -> Reaching:
+    """What reaches the k-th best of all elements of a row."""
+    keys = order_keys(values, request.largest)
+    bar = kth_best(keys, request.k, True)
+    places = reaching(keys, bar, True, keys.size)
+    assert places is not None  # there are no more elements than that
+    return Reaching(*places, keys[places], bar[:, 0])
+
+
+def reaching_the_candidates(values: _Array, request: Request) -> tuple[Reaching, UintArray] | None:
+    """What reaches the k-th best candidate of its row, and the keys that buckets kept.
+
+    None where an exact answer would have to sort out so much that all elements are no more work.
+    """
     k, b, kb, largest = request.k, request.b, request.kb, request.largest
-    rows, n = values.shape
-    exact = kb >= min(k, -(-n // b))  # then no bucket can lose a winner
     keep = keep_interleaved if request.interleaved else keep_runs
     kept = None
-    if not exact and values.dtype.name not in SLOW:
+    if values.dtype.name not in SLOW:
         kept = keep(values, b, kb, Direction(largest))
     if kept is None:
         values, largest = order_keys(values, largest), True
-        kept = values[None] if exact else keep(values, b, kb, Direction(True))
+        kept = keep(values, b, kb, Direction(True))
         assert kept is not None  # keys have no NaN
-    bar = kth_best(np.moveaxis(kept, 0, 1).reshape(rows, -1), k, largest)
-    row, i = reaching(values, bar, largest)
-    key = order_keys(values[row, i], largest)
-    if not exact:
-        bucket = row * b + (i % b if request.interleaved else run_of(i, n, b))
-        was_kept = kept_by(order_keys(kept, largest), bucket, key)
-        row, i, key = row[was_kept], i[was_kept], key[was_kept]
-    bar_key = order_keys(bar, largest)[:, 0]
-    wins = key > bar_key[row]
-    wanted = k - np.bincount(row[wins], minlength=rows)
+    bar = kth_best(np.moveaxis(kept, 0, 1).reshape(len(values), -1), k, largest)
+    places = reaching(values, bar, largest, values.size // (CROWD if request.exact else 1))
+    if places is None:
+        return None
+    key, bar = order_keys(values[places], largest), order_keys(bar, largest)
+    return Reaching(*places, key, bar[:, 0]), order_keys(kept, largest)
+
+
+def winners(found: Reaching, k: int) -> tuple[_Integers, _Integers]:
+    """Indices of the `k` best of each row, ascending; the greatest of those that equal the bar.
+
+    Fewer than `k` elements of a row are better than its bar.
+    """
+    row, i, key, bar = found
+    wins = key > bar[row]
+    wanted = k - np.bincount(row[wins], minlength=len(bar))
     ties = np.flatnonzero(~wins)
-    wins[ties[first_of_each(row[ties], wanted)]] = True
-    return i[wins].reshape(rows, k)
+    ties = ties[first_of_each(row[ties], wanted)]
+    wins[ties] = True
+    last = np.zeros(len(bar), dtype=np.int64)
+    np.maximum.at(last, row[ties], i[ties])
+    return i[wins].reshape(len(bar), k), last
+
+
+def raised(found: Reaching, k: int) -> Reaching:
+    """What reaches bars raised to the k-th best of each row."""
+    row, _, key, bar = found
+    count = np.bincount(row, minlength=len(bar))
+    crowded = np.flatnonzero(count > k)
+    if not len(crowded):
+        return found
+    table = np.zeros((len(crowded), count.max()), key.dtype)  # 0 is the least key
+    table[np.arange(table.shape[1]) < count[crowded, None]] = key[(count > k)[row]]
+    bar[crowded] = kth_best(table, k, True)[:, 0]
+    return found.only(key >= bar[row])
 
 
 def kth_best(candidates: _Array, k: int, largest: bool) -> _Array:
@@ -117,14 +190,14 @@ def kth_best(candidates: _Array, k: int, largest: bool) -> _Array:
     return np.partition(candidates, at, axis=1)[:, [at]]
 
 
-def kept_by(kept: UintArray, bucket: _Integers, key: UintArray) -> NDArray[np.bool_]:
+def kept_by(kept: UintArray, bucket: _Integers, key: UintArray) -> _Booleans:
     """Which elements their buckets kept, of those that reach the bar, in the order of the index.
 
     All that are better than the worst kept one, and of its equals as many as were kept.
     """
     queues = kept.reshape(len(kept), -1)
     worst = queues[-1]
-    was_kept: NDArray[np.bool_] = key > worst[bucket]
+    was_kept: _Booleans = key > worst[bucket]
     equals = np.flatnonzero(key == worst[bucket])
     spots = (queues == worst).sum(axis=0)
     was_kept[equals[first_of_each(bucket[equals], spots)]] = True
@@ -200,25 +273,35 @@ def has_nan(values: _Array) -> bool:
     return values.dtype.kind == "f" and bool(np.isnan(values).any())
 
 
-def reaching(values: _Array, bar: _Array, largest: bool) -> tuple[_Integers, _Integers]:
-    """Rows and indices of the elements at least as good as their row's `bar`, in their order."""
-    found = []
+def reaching(
+    values: _Array, bar: _Array, largest: bool, most: int
+) -> tuple[_Integers, _Integers] | None:
+    """Rows and indices of the elements at least as good as their row's `bar`, in their order.
+
+    None if there are more than `most`.
+    """
+    found, count = [], 0
     for start in range(0, values.shape[1], CHUNK):
         chunk = values[:, start : start + CHUNK]
         reach = np.flatnonzero(chunk >= bar if largest else chunk <= bar)
+        count += len(reach)
+        if count > most:
+            return None
         row, i = np.divmod(reach, chunk.shape[1])
         found.append((row, i + start))
     row, i = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return row, i
 
 
-def run_of(i: _Integers, n: int, b: int) -> _Integers:
-    """The contiguous bucket that holds element `i`."""
-    short, longer = divmod(n, b)
+def bucket_of(i: _Integers, request: Request) -> _Integers:
+    """The bucket that holds element `i`."""
+    if request.interleaved:
+        return i % request.b
+    short, longer = divmod(request.n, request.b)
     return np.where(i < longer * (short + 1), i // (short + 1), (i - longer) // max(short, 1))
 
 
-def first_of_each(group: _Integers, wanted: _Integers) -> NDArray[np.bool_]:
+def first_of_each(group: _Integers, wanted: _Integers) -> _Booleans:
     """Which members are among the first ``wanted[group]`` of their group."""
     count = np.bincount(group, minlength=len(wanted))
     first = np.ones(len(group), dtype=np.bool_)
@@ -238,5 +321,5 @@ def _empty(kb: int, rows: int, b: int, dtype: np.dtype[Any], direction: Directio
 def workspace(request: Request) -> int:
     """Bytes of temporary arrays, for elements of 8 bytes and the fewest possible ties."""
     rows = min(request.rows, max(1, CHUNK // request.n))
-    candidates = request.n if request.exact else request.candidates
+    candidates = request.n if request.lossless else request.candidates
     return rows * (40 * candidates + 64 * request.k) + 16 * CHUNK
