@@ -8,6 +8,7 @@ both cases the first ones win.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,9 @@ LONG_QUEUE = 16
 #: Where more than one in that many elements reaches the bar of the candidates, an exact answer
 #: looks at all of them instead.
 CROWD = 8
+
+#: A row of that many neighbours is read at full speed.
+FEWEST_BUCKETS = 4096
 
 #: One call on a stretch of this many elements hides what it costs to make the call.
 STRETCH = 1 << 13
@@ -110,6 +114,8 @@ def ascending(values: _Array, request: Request) -> tuple[_Integers, _Booleans]:
     answer is the best of what does, and another is exact if nothing better was left out of it.
     """
     exact = np.ones(len(values), dtype=np.bool_)
+    if request.exact or request.lossless:
+        request = by_cheapest_buckets(request)
     found = None if request.lossless else reaching_the_candidates(values, request)
     if found is None:
         return winners(among_all(values, request), request.k)[0], exact
@@ -122,6 +128,17 @@ def ascending(values: _Array, request: Request) -> tuple[_Integers, _Booleans]:
         row, i, key, bar = reached.only(~was_kept)
         exact[row[(key > bar[row]) | ((key == bar[row]) & (i < last[row]))]] = False
     return best, exact
+
+
+def by_cheapest_buckets(request: Request) -> Request:
+    """An exact request with buckets that cost least here: one `max` of each gives a good bar.
+
+    8 k of them hold most of the true top-k. Whole rows where these are no small part of the row.
+    """
+    b = max(FEWEST_BUCKETS, 8 * request.k)
+    if 4 * b > request.n:
+        return request.by_whole_rows()
+    return replace(request, b=b, kb=1, interleaved=True, exact=True)
 
 
 def among_all(values: _Array, request: Request) -> Reaching:
