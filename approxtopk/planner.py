@@ -239,7 +239,9 @@ def _good_b(n: int, k: int, kb: int, recall: float) -> int:
     smallest = _smallest_b(n, k, kb, recall)
     grid = widths(n)
     wider = grid[bisect_left(grid, max(smallest, wide(n)))]
-    return min(smallest, wider, key=lambda b: plan_cost(n, k, b, min(kb, -(-n // b))))
+    if kb > -(-n // wider):  # a plan of shorter queues
+        return smallest
+    return min(smallest, wider, key=lambda b: plan_cost(n, k, b, kb))
 
 
 def _smallest_b(n: int, k: int, kb: int, recall: float) -> int:
