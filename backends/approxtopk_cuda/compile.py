@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .variants import Kernel
 
 __all__ = ["CompileError", "compile_kernel", "compile_kernels", "compiler", "source_of"]
+
+T = TypeVar("T")
 
 _FOLDER = Path(__file__).parent / "kernels"
 
@@ -70,11 +72,17 @@ def compile_kernel(kernel: Kernel, arch: str) -> bytes:
 
 
 def compile_kernels(kernels: Iterable[Kernel], arch: str) -> None:
-    """Compile those that are not compiled yet, all at once: NVRTC takes one thread for each."""
+    """Compile those that are not compiled yet, all at once."""
     missing = {kernel for kernel in kernels if (kernel, arch) not in _cache}
-    if len(missing) > 1:
-        with ThreadPoolExecutor(len(missing)) as pool:
-            list(pool.map(lambda kernel: compile_kernel(kernel, arch), missing))
+    at_once(lambda kernel: compile_kernel(kernel, arch), missing)
+
+
+def at_once(compile: Callable[[Kernel], T], kernels: Collection[Kernel]) -> list[T]:
+    """A thread for each kernel, and the results in order: NVRTC compiles in as many as ask it."""
+    if len(kernels) < 2:
+        return [compile(kernel) for kernel in kernels]
+    with ThreadPoolExecutor(len(kernels)) as pool:
+        return list(pool.map(compile, kernels))
 
 
 def compile_with_log(

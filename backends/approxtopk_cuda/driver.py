@@ -6,6 +6,7 @@ import ctypes
 import functools
 import struct
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -13,7 +14,10 @@ from .compile import compile_kernel, compile_kernels
 from .problem import Device, Launch, Problem, Schedule
 from .variants import Kernel
 
-__all__ = ["DriverError", "OutputLayout", "Program", "device_of"]
+__all__ = ["DriverError", "Load", "OutputLayout", "Program", "device_of", "load"]
+
+#: From kernels and a device's ordinal to the driver's handles (CUfunction) of them.
+Load = Callable[[Sequence[Kernel], int], list[int]]
 
 _MAX_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _SHARED_CARVEOUT = 9  # CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT
@@ -91,15 +95,21 @@ def device_of(ordinal: int) -> Device:
     )
 
 
+def load(kernels: Sequence[Kernel], ordinal: int) -> list[int]:
+    """Handles of kernels, loaded into the current context, which is that of device `ordinal`."""
+    arch = device_of(ordinal).arch
+    compile_kernels(kernels, arch)
+    return [_handle(kernel, arch, ordinal) for kernel in kernels]
+
+
 @functools.cache
-def _handle(kernel: Kernel, arch: str, ordinal: int) -> ctypes.c_void_p:
-    """The kernel, loaded into the current context, which is that of device `ordinal`."""
+def _handle(kernel: Kernel, arch: str, ordinal: int) -> int:
     library, entry, function = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
     code = compile_kernel(kernel, arch)
     _check("cuLibraryLoadData", ctypes.byref(library), code, None, None, 0, None, None, 0)
     _check("cuLibraryGetKernel", ctypes.byref(entry), library, kernel.entry.encode())
     _check("cuKernelGetFunction", ctypes.byref(function), entry)
-    return function
+    return function.value or 0
 
 
 _shared: dict[int, int] = {}
@@ -136,8 +146,7 @@ class _Step:
         launch: Launch,
         numbers: dict[str, int],
         strides: tuple[int, ...],
-        arch: str,
-        ordinal: int,
+        function: int,
     ):
         numbers = {**numbers, **dict(launch.fields)}
         self.params = ctypes.create_string_buffer(_PARAMS.size)
@@ -145,7 +154,7 @@ class _Step:
         _PARAMS.pack_into(self.params, 0, *[0] * 7, numbers["rows"], *strides, *values)
         self.arguments = (ctypes.c_void_p * 1)(ctypes.addressof(self.params))
         self.swapped = launch.swapped
-        self.function = _handle(launch.kernel, arch, ordinal)
+        self.function = ctypes.c_void_p(function)
         _allow_shared(self.function, launch.shared)
         self.config = _Config((launch.grid, 1, 1), (launch.block, 1, 1), launch.shared)
         if launch.cluster > 1:
@@ -167,6 +176,8 @@ class Program:
     out : OutputLayout
     ordinal : int
         The device, whose context is current.
+    load : callable
+        Loads kernels there.
 
     Raises
     ------
@@ -174,11 +185,16 @@ class Program:
     """
 
     def __init__(
-        self, problem: Problem, schedule: Schedule, outer: int, out: OutputLayout, ordinal: int
+        self,
+        problem: Problem,
+        schedule: Schedule,
+        outer: int,
+        out: OutputLayout,
+        ordinal: int,
+        load: Load = load,
     ):
         p = problem
         self.scratch_bytes = schedule.scratch_bytes
-        arch = device_of(ordinal).arch
         numbers = {name: getattr(p, name) for name in ("inner", "n", "b", "k", "candidates")}
         numbers["vector_out"] = int(out.vector_out)
         strides = (
@@ -186,9 +202,10 @@ class Program:
             *(out.outer, out.inner_stride, out.step),
             *(out.index_outer, out.index_inner_stride, out.index_step),
         )
-        compile_kernels((launch.kernel for launch in schedule.launches), arch)
+        handles = load([launch.kernel for launch in schedule.launches], ordinal)
         self._steps = [
-            _Step(launch, numbers, strides, arch, ordinal) for launch in schedule.launches
+            _Step(launch, numbers, strides, handle)
+            for launch, handle in zip(schedule.launches, handles, strict=True)
         ]
         keys = schedule.entries * schedule.key_bytes
         positions = schedule.entries * 4
