@@ -26,6 +26,10 @@ _PARTS = {
         *("select", "sort", "finish"),
     ),
     "stage2": ("element", "params", "output", "team", "merge", "select", "sort", "finish"),
+    "certify": (
+        *("element", "params", "output", "team", "merge", "select", "sort", "finish"),
+        "certify",
+    ),
     "sort": ("element", "params", "output", "team", "merge", "sort"),
 }
 

@@ -24,13 +24,13 @@ _SHARED_CARVEOUT = 9  # CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT
 _CLUSTER_DIMENSION = 4  # CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
 _UNCHECKED_SHARED = 32 * 1024  # more, with what a kernel has statically, must be asked for
 
-#: struct Params of params.cuh: 7 pointers, rows, 9 strides, 15 numbers.
-_PARAMS = struct.Struct("<7Qq9q15I4x")
-_POINTERS = struct.Struct("<7Q")
+#: struct Params of params.cuh: 8 pointers, rows, 9 strides, 17 numbers.
+_PARAMS = struct.Struct("<8Qq9q17I4x")
+_POINTERS = struct.Struct("<8Q")
 
 _NUMBERS = (
     *("inner", "n", "b", "k", "candidates", "steps", "rest", "tile", "parts", "splits"),
-    *("block_rows", "passes", "vector_out", "length", "width"),
+    *("block_rows", "passes", "vector_out", "length", "width", "entries", "range"),
 )
 
 
@@ -151,7 +151,7 @@ class _Step:
         numbers = {**numbers, **dict(launch.fields)}
         self.params = ctypes.create_string_buffer(_PARAMS.size)
         values = (numbers.get(name, 0) for name in _NUMBERS)
-        _PARAMS.pack_into(self.params, 0, *[0] * 7, numbers["rows"], *strides, *values)
+        _PARAMS.pack_into(self.params, 0, *[0] * 8, numbers["rows"], *strides, *values)
         self.arguments = (ctypes.c_void_p * 1)(ctypes.addressof(self.params))
         self.swapped = launch.swapped
         self.function = ctypes.c_void_p(function)
@@ -216,14 +216,20 @@ class Program:
         self._lock = threading.Lock()
         self._launch = _driver().cuLaunchKernelEx
 
-    def launch(self, stream: int, arr: int, values: int, indices: int, scratch: int) -> None:
-        """Enqueue on a stream; all arguments are addresses."""
+    def launch(
+        self, stream: int, arr: int, values: int, indices: int, scratch: int, exact: int = 0
+    ) -> None:
+        """Enqueue on a stream; all arguments are addresses.
+
+        A problem with a certificate wants one for it: a byte for each row.
+        """
         with self._lock:  # the arguments are copied by the time the driver returns
             for step in self._steps:
                 keys, places, other, others = self._swapped if step.swapped else self._offsets
                 _POINTERS.pack_into(
                     *(step.params, 0, arr, values, indices),
                     *(scratch + keys, scratch + places, scratch + other, scratch + others),
+                    exact,
                 )
                 step.config.stream = stream
                 code = self._launch(step.config_address, step.function, step.arguments, None)

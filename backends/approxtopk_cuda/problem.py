@@ -41,6 +41,8 @@ class Problem:
     inner_stride: int = 0
     step: int = 1
     alignment: int = 16  #: bytes, a power of two up to 16, that divide every row's address
+    certificate: bool = False  #: a byte for each row says whether its answer is exact
+    repair: bool = False  #: answers that aren't exact are made so; then no certificate is needed
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ struct Params {
   u32* positions;
   Key* spare_keys;  // sort: where a pass writes what the next one reads
   u32* spare_positions;
+  u8* exact;        // certify: a byte for each row
   i64 rows;
   Rows in, out, index_out;
   u32 inner;
@@ -28,6 +29,8 @@ struct Params {
   u32 vector_out;   // whether output rows are contiguous and aligned
   u32 length;       // sort: entries of a row, [rows][length]
   u32 width;        // sort: of the runs that a pass merges
+  u32 entries;      // repair: places of a row for what it gathers
+  u32 range;        // certify: buckets that are looked at together
 };
 
 #if INDEX_BYTES == 4
