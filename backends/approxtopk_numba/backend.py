@@ -16,6 +16,7 @@ from .run import run
 
 _Array = NDArray[Any]
 _Pair = tuple[_Array, _Array]
+_Arrays = tuple[_Array, ...]
 
 #: Arrays that the kernels can't read as they lie are copied in blocks of about this many bytes.
 BLOCK_BYTES = 1 << 22
@@ -29,7 +30,7 @@ class NumbaBackend(NumpyBackend):
             return f"has kernels for kb up to {LONGEST_KB} only, not for kb={request.kb}"
         return None
 
-    def topk(self, arr: _Array, request: Request, out: _Pair | None = None) -> _Pair:
+    def topk(self, arr: _Array, request: Request, out: _Pair | None = None) -> _Arrays:
         arr = np.asarray(arr)
         ready = request.axis == arr.ndim - 1 and _flat(arr)
         if out is None:
@@ -39,10 +40,11 @@ class NumbaBackend(NumpyBackend):
             )
         elif ready:
             ready = _flat(out[0]) and _flat(out[1])
+        exact = np.ones(request.rows if request.certificate else 0, dtype=np.bool_)
         if request.empty:
-            return out
-        if ready:
-            run(arr, *out, request)
+            pass
+        elif ready:
+            run(arr, *out, exact, request)
         else:
             source, values, indices = rows_last((arr, *out), request.axis)
             block = block_rows(request, arr.itemsize)
@@ -52,10 +54,11 @@ class NumbaBackend(NumpyBackend):
                 rows = np.ascontiguousarray(rows, rows.dtype.newbyteorder("="))
                 shape = (end - begin, request.k)
                 found = np.empty(shape, rows.dtype), np.empty(shape, request.index_dtype)
-                run(rows, *found, replace(request, shape=rows.shape, axis=1))
+                one = replace(request, shape=rows.shape, axis=1)
+                run(rows, *found, exact[begin:end], one)
                 put_rows(values, begin, end, found[0])
                 put_rows(indices, begin, end, found[1])
-        return out
+        return (*out, exact.reshape(request.rows_shape)) if request.certificate else out
 
     def kernel(self, request: Request) -> str:
         if request.empty:

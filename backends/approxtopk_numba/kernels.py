@@ -62,7 +62,7 @@ count_regions = glue(launch.count_regions)
 
 @entry
 def select_rows(
-    x, n, begin, end, values, indices, k, b, width, interleaved, levels, infinity, flip, keys
+    x, n, begin, end, values, indices, exact, k, b, width, interleaved, levels, infinity, flip, keys
 ):
     """Select the best `k` of the rows `begin` to `end` of a flat array.
 
@@ -70,6 +70,8 @@ def select_rows(
     ----------
     x, values, indices : 1-D C arrays
         All rows; elements as unsigned integers with the same bits, indices as int64.
+    exact : 1-D C array of uint8
+        One for each row, its certificate; or none.
     n, begin, end, k, b, width : int
     interleaved : bool
     levels : tuple of kb integers
@@ -97,7 +99,10 @@ def select_rows(
                 _merge(keys, lanes, width, keys, b, bucket, buckets, levels)
         floor, ties = threshold(keys, 0, kb * b, k)
         search = (n, k, b, width, interleaved, used, tops, levels)
-        _take(x, base, search, floor, ties, keys, values, indices, row * k, infinity, flip)
+        out = (values, indices, row * k, exact.size > 0)
+        proved = _take(x, base, search, floor, ties, keys, out, infinity, flip)
+        if exact.size:
+            store(exact, row, proved)
 
 
 @entry
@@ -108,7 +113,9 @@ def stage1_part(x, first, stop, width, levels, infinity, flip, keys, lanes, tops
 
 
 @entry
-def finish_row(x, n, values, indices, k, b, width, parts, lanes, levels, infinity, flip, keys):
+def finish_row(
+    x, n, values, indices, exact, k, b, width, parts, lanes, levels, infinity, flip, keys
+):
     """What is left to do for a long row after all of its `stage1_part`; see `select_rows`."""
     kb = len(levels)
     used, tops = kb * b, (kb + 1) * b
@@ -117,7 +124,10 @@ def finish_row(x, n, values, indices, k, b, width, parts, lanes, levels, infinit
         _merge(keys, lanes + part * kb * width, width, keys, b, 0, b, levels)
     floor, ties = threshold(keys, 0, kb * b, k)
     search = (n, k, b, width, True, used, tops, levels)
-    _take(x, 0, search, floor, ties, keys, values, indices, 0, infinity, flip)
+    out = (values, indices, 0, exact.size > 0)
+    proved = _take(x, 0, search, floor, ties, keys, out, infinity, flip)
+    if exact.size:
+        store(exact, 0, proved)
 
 
 @glue
@@ -232,14 +242,20 @@ def _count(keys, first, size, floor):
 
 
 @glue
-def _take(x, base, search, floor, ties, keys, values, indices, out, infinity, flip):
-    """Find the winners, in the order of the index, where stage 1 noted good enough a key."""
+def _take(x, base, search, floor, ties, keys, out, infinity, flip):
+    """Find the winners, in the order of the index, where stage 1 noted good enough a key.
+
+    To `certify` goes on until all such places were seen; 1 if no element that its bucket dropped
+    is better than the worst winner, so that the answer is exact.
+    """
     n, k, b, width, interleaved, used, tops, levels = search
+    values, indices, at, certify = out
     kb = len(levels)
     tile = TILE_BYTES // x.itemsize
     grouped = n // (STEPS * width) * STEPS
     tiles = (width + tile - 1) // tile
     left = k
+    best, best_at, worst, worst_at = floor, -1, floor, -1  # of the dropped; of the winners
     for panel in range((n + width - 1) // width if interleaved else b):
         if interleaved:
             start, stop = panel * width, min(panel * width + width, n)
@@ -264,25 +280,43 @@ def _take(x, base, search, floor, ties, keys, values, indices, out, infinity, fl
                     if bucket >= b:  # it has several lanes
                         bucket %= b
                     key = order_key(load(x, base + i), infinity, flip)
-                    tie = key == floor
-                    worst = load(keys, (kb - 1) * b + bucket)
-                    if key < worst or (tie and ties == 0):
+                    if left == 0:
+                        if key > worst:
+                            return 0
                         continue
-                    if key == worst:  # of these the bucket kept the first few
+                    tie = key == floor
+                    if tie and ties == 0:
+                        continue
+                    last = load(keys, (kb - 1) * b + bucket)
+                    dropped = key < last
+                    if key == last:  # of these the bucket kept the first few
                         equal = 0
                         for level in range(kb):
-                            equal += 1 if load(keys, level * b + bucket) == worst else 0
+                            equal += 1 if load(keys, level * b + bucket) == last else 0
                         count = np.int64(load(keys, used + bucket))
-                        if count >= equal:
-                            continue
-                        store(keys, used + bucket, count + 1)
-                    store(values, out, load(x, base + i))
-                    store(indices, out, i)
-                    out += 1
+                        dropped = count >= equal
+                        store(keys, used + bucket, count if dropped else count + 1)
+                    if dropped:
+                        if best_at < 0 or key > best:
+                            best, best_at = key, i
+                        continue
+                    store(values, at, load(x, base + i))
+                    store(indices, at, i)
+                    at += 1
                     left -= 1
                     ties -= 1 if tie else 0
-                    if left == 0:
-                        return
+                    if worst_at < 0 or key <= worst:
+                        worst, worst_at = key, i
+                    if left > 0:
+                        continue
+                    if not certify:
+                        return 0
+                    if best_at >= 0 and (best > worst or (best == worst and best_at < worst_at)):
+                        return 0
+                    floor = x.dtype.type(worst + x.dtype.type(1))  # of the rest only this matters
+                    if floor == 0:  # nothing is greater than the greatest key
+                        return 1
+    return 1
 
 
 @glue

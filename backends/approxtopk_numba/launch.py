@@ -49,7 +49,7 @@ class Launch:
     Attributes
     ----------
     exact : bool
-        The true top-k follows from the request, whichever way it is found.
+        The true top-k is to be found, and buckets needn't be looked at.
     width : int
         Lanes, see `approxtopk_numba.kernels`; 0 in an exact launch without stage 1.
     keys : int
@@ -74,8 +74,8 @@ class Launch:
 
 
 def is_exact(request: Request) -> bool:
-    """Whether no bucket can lose one of the top k, so that buckets needn't be looked at."""
-    return request.kb >= min(request.k, -(-request.n // request.b))
+    """Whether the answer is the true top-k, by whichever way it is found."""
+    return request.exact or request.lossless
 
 
 @lru_cache(maxsize=4096)

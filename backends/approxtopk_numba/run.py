@@ -43,39 +43,45 @@ def job(request: Request) -> Job:
     how = order(request.dtype, request.largest)
     alone = plan.threads == 1 and not request.sorted and request.index_dtype == "int64"
     shape = request.n, request.rows, request.k
-    return Job(request, plan, how, (0,) * request.kb, how.bits, *shape, alone)
+    levels = () if plan.exact else (0,) * request.kb
+    return Job(request, plan, how, levels, how.bits, *shape, alone)
 
 
-def run(arr: _Array, values: _Array, indices: _Array, request: Request) -> None:
+def run(
+    arr: _Array, values: _Array, indices: _Array, exact: NDArray[np.bool_], request: Request
+) -> None:
     """Select along the last axis, for arrays that are C-contiguous, aligned and not empty.
+
+    `exact` is the certificate, if one is wanted, else empty; an exact answer leaves it as it is.
 
     Elements count by their bits alone: `request.dtype` says what these mean, so an array of
     bfloat16 may come as one of uint16.
     """
     this = job(request)
     x, found = arr.reshape(-1).view(this.bits), values.reshape(-1).view(this.bits)
+    proved = exact.reshape(-1).view(np.uint8)
     if this.alone:
-        _run_rows(this, x, found, indices.reshape(-1), 0, this.rows)
+        _run_rows(this, x, found, indices.reshape(-1), proved, 0, this.rows)
         return
     wide = indices  # kernels for int64 alone: each would take as long to compile as the first
     if request.index_dtype != "int64":
         wide = np.empty(indices.shape, np.int64)
-    _share(this, x, found, wide.reshape(-1))
+    _share(this, x, found, wide.reshape(-1), proved)
     if wide is not indices:
         indices[...] = wide
 
 
-def _share(this: Job, x: _Array, values: _Array, indices: _Array) -> None:
+def _share(this: Job, x: _Array, values: _Array, indices: _Array, exact: _Array) -> None:
     plan, rows = this.plan, this.rows
     if plan.parts > 1:
         for row in range(rows):
-            some = (flat.reshape(rows, -1)[row] for flat in (x, values, indices))
+            some = (flat.reshape(rows, -1)[row] for flat in (x, values, indices, exact))
             _run_in_parts(this, *some)
         _sort(this, values, indices, 0, rows)
         return
 
     def some_rows(begin: int, end: int) -> None:
-        _run_rows(this, x, values, indices, begin, end)
+        _run_rows(this, x, values, indices, exact, begin, end)
         _sort(this, values, indices, begin, end)
 
     size = -(-rows // (plan.threads * PIECES)) if plan.threads > 1 else rows
@@ -83,19 +89,21 @@ def _share(this: Job, x: _Array, values: _Array, indices: _Array) -> None:
     spread(some_rows, pieces, plan.threads)
 
 
-def _run_rows(this: Job, x: _Array, values: _Array, indices: _Array, begin: int, end: int) -> None:
+def _run_rows(
+    this: Job, x: _Array, values: _Array, indices: _Array, exact: _Array, begin: int, end: int
+) -> None:
     request, plan, how = this.request, this.plan, this.how
     keys = np.empty(plan.keys, this.bits)
-    rows = (x, this.n, begin, end, values, indices, this.k)
+    rows = (x, this.n, begin, end, values, indices)
     if plan.exact:
         places = np.empty(plan.collected, np.int64)
-        select_exactly(*rows, plan.width, how.infinity, how.flip, keys, places)
+        select_exactly(*rows, this.k, plan.width, how.infinity, how.flip, keys, places)
     else:
         buckets = (request.b, plan.width, request.interleaved, this.levels)
-        select_rows(*rows, *buckets, how.infinity, how.flip, keys)
+        select_rows(*rows, exact, this.k, *buckets, how.infinity, how.flip, keys)
 
 
-def _run_in_parts(this: Job, x: _Array, values: _Array, indices: _Array) -> None:
+def _run_in_parts(this: Job, x: _Array, values: _Array, indices: _Array, exact: _Array) -> None:
     """One long row, whose stage 1 several threads share."""
     plan, how, n, b, kb = this.plan, this.how, this.n, this.request.b, this.request.kb
     width, order = plan.width, (how.infinity, how.flip)
@@ -112,7 +120,7 @@ def _run_in_parts(this: Job, x: _Array, values: _Array, indices: _Array) -> None
         stage1_part(x, first, stop, width, this.levels, *order, *at)
 
     spread(one_part, [(part,) for part in range(plan.parts)], plan.threads)
-    row = (x, n, values, indices, this.k, b, width, plan.parts, lanes, this.levels)
+    row = (x, n, values, indices, exact, this.k, b, width, plan.parts, lanes, this.levels)
     finish_row(*row, *order, keys)
 
 
