@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from approxtopk import Request
 
-from .compile import CompileError
 from .driver import DriverError, Load, OutputLayout, Program, device_of, load
+from .exactness import settle
 from .launch import schedule
 from .problem import Problem, Schedule
 from .variants import element_bytes
@@ -77,17 +77,13 @@ def make_program(
     return Program(problem, decision, rows.outer_strides[0], layout, ordinal, load)
 
 
-def refuses(request: Request, compiler: Callable[[], object]) -> str | None:
-    """One sentence on why the kernels can't serve a request, or None if they can.
-
-    `compiler` raises `CompileError` where there is none.
-    """
+def refuses(request: Request) -> str | None:
+    """One sentence on why the kernels can't serve a request, or None if they can."""
     if request.empty:
         return None
     try:
-        compiler()
         decision = _expected_schedule(request)
-    except (CompileError, DriverError) as error:
+    except DriverError as error:
         return str(error)
     return decision if isinstance(decision, str) else None
 
@@ -128,17 +124,14 @@ def _collapse(shape: tuple[int, ...], axis: int, arrays: tuple[Strides, ...]) ->
 def _problem(request: Request, rows: Rows, step: int, address: int) -> Problem:
     size = element_bytes(request.dtype)
     bits = address | 16 | rows.outer_strides[0] * size | rows.inner_strides[0] * size
-    b, kb, candidates = request.b, request.kb, request.candidates
-    if request.exact:  # every element is a candidate
-        b, kb, candidates = request.n, 1, request.n
-    return Problem(
+    problem = Problem(
         dtype=request.dtype,
         rows=request.rows,
         n=request.n,
         k=request.k,
-        b=b,
-        kb=kb,
-        candidates=candidates,
+        b=request.b,
+        kb=request.kb,
+        candidates=request.candidates,
         largest=request.largest,
         sorted=request.sorted,
         interleaved=request.interleaved,
@@ -147,7 +140,10 @@ def _problem(request: Request, rows: Rows, step: int, address: int) -> Problem:
         inner_stride=rows.inner_strides[0],
         step=step if request.n > 1 else 1,
         alignment=bits & -bits,
+        certificate=request.certificate and not request.exact,
+        repair=request.exact,
     )
+    return settle(problem)
 
 
 def _layout(p: Problem, rows: Rows, axis: int, values: Strided, indices: Strided) -> OutputLayout:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from approxtopk import Request
-from approxtopk_cuda import compiler, strided
+from approxtopk_cuda import CompileError, compiler, strided
 from approxtopk_cuda.strided import Programs, Strided, workspace
 from approxtopk_cuda.strided import describe as kernel
 
@@ -59,7 +59,13 @@ def topk(
 
 def refuses(request: Request) -> str | None:
     """One sentence on why the CUDA kernels can't serve a request, or None if they can."""
-    return strided.refuses(request, compiler)
+    if request.empty:
+        return None
+    try:
+        compiler()
+    except CompileError as error:
+        return str(error)
+    return strided.refuses(request)
 
 
 def _by_copies(

@@ -12,6 +12,7 @@ from torch.compiler import is_dynamo_compiling
 from torch.nn import Parameter
 
 from approxtopk import ArrayInfo, Backend, Request
+from approxtopk.memory import Memory
 
 from . import op
 
@@ -64,9 +65,7 @@ class TensorBackend(Backend):
         return _through_operator(arr, k, *how)
 
     def overlap(self, a: Tensor, b: Tensor) -> bool:
-        if a.device != b.device or 0 in (a.numel(), b.numel()):
-            return False
-        return np.shares_memory(np.asarray(_Memory(a)), np.asarray(_Memory(b)))
+        return a.device == b.device and _memory(a).overlaps(_memory(b))
 
     def writable(self, arr: Tensor) -> bool:
         expanded = any(s == 0 and n > 1 for s, n in zip(arr.stride(), arr.shape, strict=True))
@@ -77,18 +76,10 @@ class TensorBackend(Backend):
         return (arr.float() if arr.dtype is torch.bfloat16 else arr).numpy()
 
 
-class _Memory:
-    """Where a tensor's elements are, for NumPy to compute with; they are never read."""
-
-    def __init__(self, arr: Tensor) -> None:
-        size = arr.element_size()
-        self.__array_interface__ = {
-            "version": 3,
-            "data": (arr.data_ptr(), True),
-            "typestr": f"|V{size}",
-            "shape": tuple(arr.shape),
-            "strides": tuple(size * stride for stride in arr.stride()),
-        }
+def _memory(arr: Tensor) -> Memory:
+    size = arr.element_size()
+    strides = tuple(size * stride for stride in arr.stride())
+    return Memory(arr.data_ptr(), tuple(arr.shape), strides, size)
 
 
 def _plain(arr: Tensor) -> bool:
