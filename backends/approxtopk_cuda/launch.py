@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .exactness import certified
 from .problem import Device, Launch, Problem, Schedule
 from .tiling import Tiling, tile_block, tile_grid
 from .variants import (
@@ -50,7 +51,11 @@ def schedule(problem: Problem, device: Device) -> Schedule | str:
     reason = refuses(problem)
     if reason is not None:
         return reason
-    p = problem
+    return certified(problem, device, _stages(problem, device))
+
+
+def _stages(p: Problem, device: Device) -> Schedule:
+    """Stages 1 and 2, and a sort."""
     size = key_bytes(p.dtype)
     listed = p.sorted and p.k > MAX_SORT
     tiling = tile_grid(p, device, 1 if listed else _most_splits(p, device))

@@ -13,6 +13,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) certify(const 
   extern __shared__ __align__(16) u8 shared[];
   __shared__ SelectSpace<THREADS> select_space;
   __shared__ CertifySpace space;
+  if (REPAIR) Selector<Team>::prepare(select_space);
   for (i64 row = blockIdx.x; row < p.rows; row += gridDim.x) {
     Area area;
     area.entries = p.entries;

@@ -265,11 +265,11 @@ template <class Team> struct Repairer {
   }
 
   template <class Sink> __device__ void choose_from_held(const Sink& sink) const {
-    const Selector<Team> selector(space, area.keys, area.positions, held, held);
+    Selector<Team> selector(space, area.keys, area.positions, held);
     if (held > p.k)
       selector.select(p.k, sink);
     else
-      selector.select_all(p.k, sink);
+      selector.emit(sink);
     Team::sync();
   }
 
