@@ -275,7 +275,7 @@ def test_no_backend_says_what_is_served_and_what_would_help(register):
     assert f"{Fruit.__module__}.Fruit" in text
     assert "numpy.ndarray" in text
     assert "numpy.asarray(arr)" in text
-    assert "pip install 'approxtopk[gadget," in text
+    assert re.search(r"pip install 'approxtopk\[[a-z0-9,]*gadget,", text)
     assert isinstance(caught.value, TypeError)
 
 
