@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
+from .bench import bench
 from .console import report
 from .demo import demo
 from .info import info
@@ -18,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (info, plan, select, demo):
+for command in (info, plan, select, bench, demo):
     app.command()(command)
 
 #: The base of everything that is wrong with arguments; typer exports only the class below it.

@@ -20,7 +20,7 @@ def test_version_and_help():
     assert invoke("--version").stdout == f"approxtopk {approxtopk.__version__}\n"
     shown = invoke("--help")
     assert shown.exit_code == 0
-    for command in ("info", "plan", "select", "demo"):
+    for command in ("info", "plan", "select", "bench", "demo"):
         assert command in shown.stdout
 
 
