@@ -25,10 +25,13 @@ def draw(report: Report, path: Path) -> None:
         figure = Figure(figsize=(6.8, 4.2), dpi=120, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots()
-        for label, seconds in ((exact.name, exact.seconds), ("reading once", report.floor)):
+        for label, seconds, rise in (
+            (exact.name, exact.seconds, 4),
+            ("reading once", report.floor, -13),
+        ):
             axes.axhline(seconds, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(
-                f"{label}: {duration(seconds)}", (0, seconds), (6, 4), color=FAINT,
+                f"{label}: {duration(seconds)}", (0, seconds), (6, rise), color=FAINT,
                 textcoords="offset points", xycoords=axes.get_yaxis_transform(),
             )  # fmt: skip
         places = range(len(points))
@@ -45,11 +48,11 @@ def draw(report: Report, path: Path) -> None:
         for place, each in zip(places, points, strict=True):
             axes.annotate(
                 f"{duration(each.seconds)}\nb={each.b} kb={each.kb}", (place, each.seconds),
-                (0, 10), textcoords="offset points", ha="center", color=INK, fontsize=8,
+                (9, 2), textcoords="offset points", color=INK, fontsize=8,
             )  # fmt: skip
         axes.set_yscale("log")
-        axes.set_ylim(report.floor / 1.6, exact.seconds * 1.8)
-        axes.set_xlim(-0.5, len(points) - 0.5)
+        axes.set_ylim(report.floor / 2, exact.seconds * 1.8)
+        axes.set_xlim(-0.5, len(points) - 0.3)
         axes.xaxis.set_major_locator(FixedLocator(list(places)))
         axes.set_xticklabels([f"{each.expected:.4f}\n{each.measured:.4f}" for each in points])
         axes.yaxis.set_major_formatter(FuncFormatter(lambda seconds, _: duration(seconds)))
