@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -131,19 +131,19 @@ def _keep_until_done(arrays: tuple[ndarray, ...]) -> None:
             done.append(_kept.popleft())
 
 
-def give_back(like: Any, request: Request, results: tuple[ndarray, ndarray]) -> tuple[Any, Any]:
+def give_back(like: Any, request: Request, results: Sequence[ndarray]) -> tuple[Any, ...]:
     """The results in the kind of `like` where its library takes DLPack, else as CuPy arrays."""
     take = _importer(like)
     if take is None:
-        return results
-    values, indices = take(results[0]), take(results[1])
-    given = NAMES[indices.dtype]
-    if given != request.index_dtype and request.n > np.iinfo(given).max:
-        raise ValueError(
-            f"indices of an axis of length {request.n} don't fit the {given} that "
-            f"{type(like).__module__} makes of {request.index_dtype} (JAX: set jax_enable_x64)"
-        )
-    return values, indices
+        return tuple(results)
+    given = tuple(map(take, results))
+    for made, got in zip(results, given, strict=True):
+        if NAMES[got.dtype] != NAMES[made.dtype] and request.n > 2**31:
+            raise ValueError(
+                f"{type(like).__module__} makes {NAMES[got.dtype]} of {made.dtype} indices, which "
+                f"don't fit an axis of length {request.n}; with JAX, enable jax_enable_x64"
+            )
+    return given
 
 
 _importers: dict[type, Callable[[ndarray], Any] | None] = {}

@@ -23,7 +23,7 @@ _INDEX = {name: np.dtype(name) for name in ("int64", "int32")}
 _programs = Programs()
 
 
-def topk(arr: ndarray, request: Request, out: Pair | None = None) -> Pair:
+def topk(arr: ndarray, request: Request, out: Pair | None = None) -> tuple[ndarray, ...]:
     """Select from a CuPy array; see `approxtopk.topk`."""
     device = arr.data.device_id
     if device != runtime.getDevice():
@@ -36,37 +36,52 @@ def topk(arr: ndarray, request: Request, out: Pair | None = None) -> Pair:
     else:
         values, indices = out
         layout = (values.strides, indices.strides, (values.data.ptr | indices.data.ptr) & 15)
-    if request.empty:
-        return values, indices
     addresses = (arr.data.ptr, values.data.ptr, indices.data.ptr)
+    results: tuple[ndarray, ...] = (values, indices)
+    certificate = 0
+    if request.certificate:
+        exact = _certificate(request)
+        results, certificate = (values, indices, exact), exact.data.ptr
+    if request.empty:
+        return results
     key = (request, arr.strides, addresses[0] & 15, layout)
     program = _programs.get(key)
     if program is None:
         arrays = [_strided(array) for array in (arr, values, indices)]
         rows = strided.rows_of(request, arrays)
         if rows is None:
-            return _by_copies(arr, request, values, indices)
+            return _by_copies(arr, request, results)
         _refuse_cold_capture()
         program = _programs[key] = strided.make_program(request, rows, arrays, load)
     stream = get_current_stream().ptr
     if program.scratch_bytes:
-        _launch_with_scratch(program, stream, addresses)
+        _launch_with_scratch(program, stream, addresses, certificate)
     else:
-        program.launch(stream, *addresses, 0)
-    return values, indices
+        program.launch(stream, *addresses, 0, certificate)
+    return results
 
 
-def _launch_with_scratch(program: Program, stream: int, addresses: tuple[int, int, int]) -> None:
+def _certificate(request: Request) -> ndarray:
+    """Room for a boolean per row; True where no kernel has to say so."""
+    exact = ndarray(request.rows_shape, np.bool_)
+    if request.exact or request.lossless:
+        exact.data.memset_async(1, exact.nbytes)
+    return exact
+
+
+def _launch_with_scratch(
+    program: Program, stream: int, addresses: tuple[int, int, int], certificate: int
+) -> None:
     """Scratch memory is the pool's, given back at once: who gets it next is later on the stream.
 
     A graph will use it whenever it is replayed, so while one is captured the memory is the graph's.
     """
     if not _capturing(stream):
         memory = cupy.cuda.alloc(program.scratch_bytes)
-        program.launch(stream, *addresses, memory.ptr)
+        program.launch(stream, *addresses, memory.ptr, certificate)
         return
     address = runtime.mallocAsync(program.scratch_bytes, stream)
-    program.launch(stream, *addresses, address)
+    program.launch(stream, *addresses, address, certificate)
     runtime.freeAsync(address, stream)
 
 
@@ -93,8 +108,8 @@ def _strided(array: ndarray) -> Strided:
     return Strided(tuple(stride // size for stride in array.strides), address)
 
 
-def _by_copies(arr: ndarray, request: Request, values: ndarray, indices: ndarray) -> Pair:
+def _by_copies(arr: ndarray, request: Request, results: tuple[ndarray, ...]) -> tuple[ndarray, ...]:
     """Arrays whose rows no two strides describe: by way of contiguous ones."""
-    results = topk(cupy.ascontiguousarray(arr), request)
-    values[...], indices[...] = results
-    return values, indices
+    for result, found in zip(results, topk(cupy.ascontiguousarray(arr), request), strict=True):
+        result[...] = found
+    return results
