@@ -12,7 +12,7 @@ from torch import Tensor
 from approxtopk import Request
 
 from . import native
-from .tensors import Pair, TensorBackend
+from .tensors import Pair, TensorBackend, Tensors
 
 #: Modules with kernels of their own, by device kind.
 COMPILED = {"cuda": "approxtopk_torch.cuda", "cpu": "approxtopk_torch.cpu"}
@@ -21,7 +21,7 @@ COMPILED = {"cuda": "approxtopk_torch.cuda", "cpu": "approxtopk_torch.cpu"}
 class Way(Protocol):
     """What a module that selects has to offer."""
 
-    def topk(self, arr: Tensor, request: Request, out: Pair | None = None) -> Pair:
+    def topk(self, arr: Tensor, request: Request, out: Pair | None = None) -> Tensors:
         """Select from a plain tensor; see `approxtopk.topk`."""
 
     def kernel(self, request: Request) -> str:
@@ -35,8 +35,9 @@ class TorchBackend(TensorBackend):
     """Torch tensors on any device."""
 
     name = "torch"
+    certifies = True
 
-    def select(self, arr: Tensor, request: Request, out: Pair | None = None) -> Pair:
+    def select(self, arr: Tensor, request: Request, out: Pair | None = None) -> Tensors:
         if arr.is_neg():  # the bit that says that what is in memory is to be negated
             arr = arr.resolve_neg()
         return _way(request)[0].topk(arr, request, out)
@@ -62,6 +63,9 @@ def _way(request: Request) -> tuple[Way, str | None]:
     try:
         compiled: Any = import_module(COMPILED[request.device_kind])
         reason = compiled.refuses(request)
+        certify = request.certificate or request.repairs
+        if reason is None and certify and not getattr(compiled, "CERTIFIES", False):
+            reason = "it can't tell whether an answer is exact"
     except ImportError as error:
         reason = str(error)
     return (compiled, None) if reason is None else (native, reason)

@@ -15,6 +15,9 @@ from approxtopk import Request
 from approxtopk_numba.backend import NumbaBackend
 
 Pair = tuple[Tensor, Tensor]
+Tensors = tuple[Tensor, ...]
+
+CERTIFIES = True
 
 _numba = NumbaBackend()
 refuses = _numba.refuses
@@ -22,19 +25,20 @@ kernel = _numba.kernel
 workspace = _numba.workspace
 
 
-def topk(arr: Tensor, request: Request, out: Pair | None = None) -> Pair:
+def topk(arr: Tensor, request: Request, out: Pair | None = None) -> Tensors:
     """Select from a plain tensor; see `approxtopk.topk`.
 
     `out` is written by torch, at the very end: it counts the changes of its tensors.
     """
     values = torch.empty(request.out_shape, dtype=arr.dtype)
     indices = torch.empty(request.out_shape, dtype=getattr(torch, request.index_dtype))
-    _numba.topk(_shared(arr), request, (_shared(values), _shared(indices)))
+    found = _numba.topk(_shared(arr), request, (_shared(values), _shared(indices)))
+    exact = map(torch.from_numpy, found[2:])
     if out is None:
-        return values, indices
+        return values, indices, *exact
     out[0].copy_(values)
     out[1].copy_(indices)
-    return out
+    return *out, *exact
 
 
 def _shared(arr: Tensor) -> NDArray[Any]:

@@ -38,15 +38,18 @@ def group_length(request: Request) -> int | None:
     return length if k * length <= WORTHWHILE * n else None
 
 
-def select(rows: Tensor, request: Request, length: int) -> Tensor:
-    """Indices of the selected elements of each row, best first.
+def select(rows: Tensor, request: Request, length: int) -> tuple[Tensor, Tensor]:
+    """Indices of the selected elements of each row, best first, and its certificate.
+
+    All elements that are as good as the worst of these are met, so whether a bucket dropped a
+    better one is plain to see.
 
     Parameters
     ----------
     rows : Tensor, shape (..., n)
         Any strides, at least one row.
     request : Request
-        Of which `k`, `b`, `kb`, `largest` and `interleaved` are used; `k` is not 0.
+        Of which `k`, `b`, `kb`, `largest`, `interleaved` and `exact` are used; `k` is not 0.
     length : int
         From `group_length`.
     """
@@ -92,9 +95,9 @@ def select(rows: Tensor, request: Request, length: int) -> Tensor:
     survivors = indices.shape[-1]
     _, indices = best_first(elements, indices, survivors if capped else k, packed)
     if survivors == k or not capped:
-        return indices
+        return indices, torch.ones(rows.shape[:-1], dtype=torch.bool, device=rows.device)
     keep = _first_of_buckets(bucket_numbers(indices, n, b, interleaved), request.kb, k)
-    return indices[keep].view(*rows.shape[:-1], k)
+    return indices[keep].view(*rows.shape[:-1], k), keep[..., :k].all(-1)
 
 
 def _threshold(groups: list[Tensor], k: int, kb: int | None, largest: bool) -> Tensor:
@@ -147,8 +150,8 @@ def _worst(dtype: torch.dtype, largest: bool) -> float:
 
 
 def _capped(request: Request) -> bool:
-    """Whether a bucket can hold more of the true top-k than are kept of it."""
-    return request.kb < min(request.k, -(-request.n // request.b))
+    """Whether the answer leaves out what buckets drop."""
+    return not (request.exact or request.lossless)
 
 
 def _best(part: Region, rows: Tensor, length: int, largest: bool) -> Tensor:

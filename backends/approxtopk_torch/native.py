@@ -20,42 +20,52 @@ from .layout import regions
 BLOCK = 1 << 23
 
 Pair = tuple[Tensor, Tensor]
+Tensors = tuple[Tensor, ...]
 
 
-def topk(arr: Tensor, request: Request, out: Pair | None = None) -> Pair:
+def topk(arr: Tensor, request: Request, out: Pair | None = None) -> Tensors:
     """Select from a plain tensor; see `approxtopk.topk`. `out` is written at the very end."""
     values = torch.empty(request.out_shape, dtype=arr.dtype, device=arr.device)
     indices = torch.empty(
         request.out_shape, dtype=getattr(torch, request.index_dtype), device=arr.device
     )
+    exact = torch.ones(request.rows_shape, dtype=torch.bool, device=arr.device)
     if not request.empty:
         last = (t.movedim(request.axis, -1) for t in (arr, values, indices))
-        for rows, out_values, out_indices in _blocks(*last):
-            best = select(rows, request)
+        for rows, out_values, out_indices, out_exact in _blocks(*last, exact[..., None]):
+            best, proved = select(rows, request)
             out_values.copy_(_gather(rows, best))
             out_indices.copy_(best)
-    if out is None:
-        return values, indices
-    out[0].copy_(values)
-    out[1].copy_(indices)
-    return out
+            out_exact.copy_(proved[..., None])
+    if out is not None:
+        out[0].copy_(values)
+        out[1].copy_(indices)
+        values, indices = out
+    return (values, indices, exact) if request.certificate else (values, indices)
 
 
-def select(rows: Tensor, request: Request) -> Tensor:
-    """Indices of the selected elements of rows of shape (..., n)."""
+def select(rows: Tensor, request: Request) -> tuple[Tensor, Tensor]:
+    """Indices of the selected elements of rows of shape (..., n), and their certificates."""
     length = _group_length(request)
-    if length is None:
-        return select_by_buckets(rows, request)
-    return groups.select(rows, request, length)
+    if length is not None:
+        return groups.select(rows, request, length)
+    best, exact = select_by_buckets(rows, request)
+    if not request.repairs or bool(exact.all()):
+        return best, exact
+    best[~exact] = select_by_buckets(rows[~exact], request.by_whole_rows())[0]
+    return best, torch.ones_like(exact)
 
 
-def select_by_buckets(rows: Tensor, request: Request) -> Tensor:
+def select_by_buckets(rows: Tensor, request: Request) -> tuple[Tensor, Tensor]:
     """Both stages as they are defined: the best of every bucket, then the best of these.
 
-    No size depends on the data, so that nothing waits for the device.
+    Where it matters one more is found than a bucket keeps, the best that it drops: if that is
+    nowhere better than the worst of the answer, the answer is exact. No size depends on the data,
+    so that nothing waits for the device.
     """
     n, packed = request.n, packable(rows, request.n)
-    found = []
+    certify = request.certificate or request.repairs
+    found, dropped = [], []
     for part in regions(n, request.b, request.interleaved):
         keys = order_keys(part.view(rows), request.largest)
         steps = torch.arange(part.length, device=rows.device)
@@ -64,12 +74,21 @@ def select_by_buckets(rows: Tensor, request: Request) -> Tensor:
         if packed:
             keys = pack(keys, indices)
         if request.kb < part.length:
-            keys, indices = best_first(keys, indices, request.kb, packed)
+            keys, indices = best_first(keys, indices, request.kb + certify, packed)
+            if certify:
+                dropped.append((keys[..., -1], indices[..., -1]))
+                keys, indices = keys[..., :-1], indices[..., :-1]
         found.append((keys.flatten(-2), indices.flatten(-2)))
     keys, indices = (torch.cat(pieces, -1) for pieces in zip(*found, strict=True))
-    if request.candidates == request.k and not request.sorted:
-        return indices
-    return best_first(keys, indices, request.k, packed)[1]
+    if request.candidates > request.k or request.sorted:
+        keys, indices = best_first(keys, indices, request.k, packed)
+    exact = torch.ones(rows.shape[:-1], dtype=torch.bool, device=rows.device)
+    worst = keys.amin(-1, keepdim=True)
+    worst_index = indices.masked_fill(keys != worst, -1).amax(-1, keepdim=True)
+    for key, index in dropped:
+        hidden = (key > worst) | ((key == worst) & (index < worst_index))
+        exact &= ~hidden.any(-1)
+    return indices, exact
 
 
 def _gather(rows: Tensor, indices: Tensor) -> Tensor:

@@ -11,12 +11,13 @@ from torch.autograd import forward_ad
 from torch.compiler import is_dynamo_compiling
 from torch.nn import Parameter
 
-from approxtopk import ArrayInfo, Backend, Request
+from approxtopk import ArrayInfo, Backend, Request, validate
 from approxtopk.memory import Memory
 
 from . import op
 
 Pair = tuple[Tensor, Tensor]
+Tensors = tuple[Tensor, ...]
 
 _INDEX_DTYPES: dict[Any, torch.dtype] = {
     **dict.fromkeys((None, "int64", torch.int64, np.int64), torch.int64),
@@ -33,7 +34,7 @@ class TensorBackend(Backend):
 
     name: str  #: as declared
 
-    def select(self, arr: Tensor, request: Request, out: Pair | None = None) -> Pair:
+    def select(self, arr: Tensor, request: Request, out: Pair | None = None) -> Tensors:
         """Select from a plain tensor into contiguous new ones or `out`, recording no gradient."""
         raise NotImplementedError
 
@@ -49,7 +50,7 @@ class TensorBackend(Backend):
     def refuses(self, request: Request) -> str | None:
         return "a tensor on meta holds no data" if request.device_kind == "meta" else None
 
-    def topk(self, arr: Tensor, request: Request, out: Pair | None = None) -> Pair:
+    def topk(self, arr: Tensor, request: Request, out: Pair | None = None) -> Tensors:
         if _plain(arr):
             return self.select(arr, request, out)
         return _through_operator(
@@ -58,7 +59,7 @@ class TensorBackend(Backend):
             *(request.certificate, self.name, out),
         )
 
-    def trace(self, arr: Tensor, k: Any, *how: Any) -> Pair:
+    def trace(self, arr: Tensor, k: Any, *how: Any) -> Tensors:
         for name, number in zip(("k", "b", "kb"), (k, *how[:2]), strict=True):
             if isinstance(number, bool):
                 raise TypeError(f"{name} must be an integer, got the bool {number}")
@@ -107,17 +108,16 @@ def _through_operator(
     certificate: Any,
     backend: str | None,
     out: Pair | None,
-) -> Pair:
-    if certificate:
-        raise NotImplementedError("torch's operator has no certificate yet")
+) -> Tensors:
     if index_dtype not in _INDEX_DTYPES:
         raise TypeError(f"index_dtype must be one of int64, int32, got {index_dtype!r}")
-    values, indices = op.topk(
+    operator = op.certified_topk if validate.flag("certificate", certificate) else op.topk
+    values, indices, *exact = operator(
         *(arr, k, b, kb, recall, axis, largest, sorted, interleaved),
         *(_INDEX_DTYPES[index_dtype], backend),
     )
     if out is None:
-        return values, indices
+        return values, indices, *exact
     if values.requires_grad:
         raise ValueError("out must be None where arr requires grad, or use torch.no_grad()")
     for name, given, made in zip(("out[0]", "out[1]"), out, (values, indices), strict=True):
@@ -126,4 +126,4 @@ def _through_operator(
             if expected != got:
                 raise ValueError(f"{name} must have {what} {expected}, got {got}")
         given.copy_(made)
-    return out
+    return *out, *exact

@@ -41,13 +41,16 @@ def test_both_native_ways_agree(dtype, largest, interleaved) -> None:
             request = approxtopk.Request(
                 *((2, 1000), str(dtype).removeprefix("torch."), "cpu", 1, k, b, kb, largest),
                 interleaved=interleaved,
+                certificate=True,
             )
-            expected = native.select_by_buckets(rows, request).sort(-1).values
+            expected, proved = native.select_by_buckets(rows, request)
+            expected = expected.sort(-1).values
             for length in (1, 2, 7, 20):
                 counted = b * min(kb, 1000 // b // length) if b * length <= 1000 else 0
                 if counted >= k:
-                    found = groups.select(rows, request, length).sort(-1).values
-                    assert torch.equal(found, expected), (kind, request, length)
+                    found, exact = groups.select(rows, request, length)
+                    assert torch.equal(found.sort(-1).values, expected), (kind, request, length)
+                    assert torch.equal(exact, proved), (kind, request, length)
 
 
 def test_the_quick_way_is_taken_where_it_pays(without_numba) -> None:
