@@ -18,9 +18,15 @@ _programs = Programs()
 
 
 def topk(
-    arr: Tensor, request: Request, out: tuple[Tensor, Tensor] | None = None
-) -> tuple[Tensor, Tensor]:
-    """Select on a CUDA tensor; `refuses` must have returned None. See `approxtopk.topk`."""
+    arr: Tensor,
+    request: Request,
+    out: tuple[Tensor, Tensor] | None = None,
+    exact: Tensor | None = None,
+) -> tuple[Tensor, ...]:
+    """Select on a CUDA tensor; `refuses` must have returned None. See `approxtopk.topk`.
+
+    `exact` is written where a certificate is wanted; None for a new one.
+    """
     if out is None:
         values = arr.new_empty(request.out_shape)
         indices = arr.new_empty(request.out_shape, dtype=_INDEX[request.index_dtype])
@@ -28,19 +34,24 @@ def topk(
     else:
         values, indices = out
         layout = (values.stride(), indices.stride(), (values.data_ptr() | indices.data_ptr()) & 15)
+    results: tuple[Tensor, ...] = (values, indices)
+    if request.certificate:
+        if exact is None:
+            exact = _certificate(arr, request)
+        results = (values, indices, exact)
     if request.empty:
-        return values, indices
+        return results
     device = arr.get_device()
     if device != torch._C._cuda_getDevice():
         with torch.cuda.device(device):
-            return topk(arr, request, (values, indices))
+            return topk(arr, request, (values, indices), exact)
     key = (request, arr.stride(), arr.data_ptr() & 15, layout)
     program = _programs.get(key)
     if program is None:
         arrays = [Strided(t.stride(), t.data_ptr()) for t in (arr, values, indices)]
         rows = strided.rows_of(request, arrays)
         if rows is None:
-            return _by_copies(arr, request, values, indices)
+            return _by_copies(arr, request, results)
         _refuse_cold_capture()
         program = _programs[key] = strided.make_program(request, rows, arrays)
     scratch = 0
@@ -53,8 +64,9 @@ def topk(
         values.data_ptr(),
         indices.data_ptr(),
         scratch,
+        0 if exact is None else exact.data_ptr(),
     )
-    return values, indices
+    return results
 
 
 def refuses(request: Request) -> str | None:
@@ -68,14 +80,17 @@ def refuses(request: Request) -> str | None:
     return strided.refuses(request)
 
 
-def _by_copies(
-    arr: Tensor, request: Request, values: Tensor, indices: Tensor
-) -> tuple[Tensor, Tensor]:
+def _certificate(arr: Tensor, request: Request) -> Tensor:
+    """Room for a boolean per row; True where no kernel has to say so."""
+    rows = arr.new_empty(request.rows_shape, dtype=torch.bool)
+    return rows.fill_(True) if request.exact or request.lossless else rows
+
+
+def _by_copies(arr: Tensor, request: Request, results: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Tensors whose rows no two strides describe: by way of contiguous ones."""
-    results = topk(arr.contiguous(), request)
-    values.copy_(results[0])
-    indices.copy_(results[1])
-    return values, indices
+    for result, found in zip(results, topk(arr.contiguous(), request), strict=True):
+        result.copy_(found)
+    return results
 
 
 def _refuse_cold_capture() -> None:

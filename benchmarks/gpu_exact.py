@@ -1,0 +1,140 @@
+"""Exact answers and certificates: their price, on random data and on the worst.
+
+Run: PYTHONPATH=.:backends:benchmarks python -m gpu_exact [json]
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import torch
+from gpu_timing import Time, inputs, measure, save
+
+from approxtopk import Request
+from approxtopk_torch import cuda
+
+#: rows, n, k, dtype; the best exact peer, µs; the plan to compare with, of recall 0.99; plans
+#: (b, kb) to get exact answers from.
+WORKLOADS = [
+    *[
+        (
+            *shape,
+            "float32",
+            peer,
+            (4096, 1),
+            [(4096, 1), (2048, 2), (4096, 2), (1024, 3), (2048, 3)],
+        )
+        for shape, peer in (((64, 131072, 64), 42.7), ((128, 65536, 64), 29.2))
+    ],
+    (
+        *(256, 131072, 2048, "float32", 94.4, (4096, 3)),
+        [(4096, 3), (4096, 4), (8192, 2), (8192, 3), (2048, 4)],
+    ),
+    (
+        *(16384, 16384, 64, "float32", 702, (512, 2)),
+        [(512, 2), (1024, 2), (512, 3), (256, 3), (1024, 1)],
+    ),
+    (
+        *(256, 131072, 64, "float32", 79.9, (4096, 1)),
+        [(4096, 1), (2048, 2), (4096, 2), (1024, 3), (2048, 3)],
+    ),
+    (
+        *(1, 2**27, 1024, "float32", None, (65536, 1)),
+        [(65536, 1), (65536, 2), (32768, 2), (16384, 3), (131072, 1)],
+    ),
+    (
+        *(64, 131072, 64, "bfloat16", 32.7, (4096, 1)),
+        [(8192, 1), (4096, 2), (2048, 2), (1024, 3), (8192, 2)],
+    ),
+    (
+        *(256, 131072, 2048, "bfloat16", 142, (4096, 3)),
+        [(4096, 3), (4096, 4), (8192, 2), (8192, 3), (2048, 4)],
+    ),
+    (
+        *(32, 4096, 64, "float32", 6.3, (1024, 2)),
+        [(1024, 2), (2048, 1), (1024, 3), (512, 3), (512, 4)],
+    ),
+    (
+        *(8192, 256, 8, "float32", 168, (32, 2)),
+        [(32, 2), (64, 2), (32, 3), (128, 1), (64, 1)],
+    ),
+]
+
+
+def worst(arr: torch.Tensor, request: Request) -> torch.Tensor:
+    """Rows whose greatest elements fill as few buckets as can be, better and better as they go."""
+    full = (request.k - 1) // request.kb
+    rows = arr.clone().reshape(request.rows, -1, request.b)
+    step = torch.arange(rows.shape[1], device=arr.device, dtype=torch.float32)
+    rows[:, :, :full] = (rows[:, :, :full].float() * 0.1 + 8 + step[:, None]).to(arr.dtype)
+    return rows.reshape(arr.shape)
+
+
+def check(arr: torch.Tensor, request: Request) -> None:
+    """The exact answer has torch.topk's values, at their places."""
+    values, indices = cuda.topk(arr, request)
+    best = arr.topk(request.k, dim=1).values
+    assert torch.equal(values.sort(1, descending=True).values, best), "wrong values"
+    assert torch.equal(arr.gather(1, indices), values), "values are not at their indices"
+
+
+def time_request(request: Request, buffers: list[torch.Tensor]) -> Time:
+    return measure(lambda x: cuda.topk(x, request), buffers)
+
+
+def main() -> None:
+    results = []
+    for rows, n, k, dtype, peer, near, plans in WORKLOADS:
+        buffers = inputs(rows, n, getattr(torch, dtype))
+        topk = measure(lambda x, k=k: x.topk(k, sorted=False), buffers, 3).median
+        base = Request((rows, n), dtype, "cuda:0", 1, k, *near)
+        approximate = time_request(base, buffers)
+        certified = time_request(replace(base, certificate=True), buffers)
+        held = cuda.topk(buffers[0], replace(base, certificate=True))[2].float().mean().item()
+        common = {"rows": rows, "n": n, "k": k, "dtype": dtype, "peer": peer, "topk": topk}
+        common |= {"near": near, "near_us": approximate.median, "near_certified": held}
+        common |= {"certificate_us": certified.median}
+        print(
+            f"{rows} x {n}, {k}, {dtype}: topk {topk:.1f}, peer {peer}, {near} {approximate}, with "
+            f"certificate {certified} ({certified.median / approximate.median:.3f} x), given to "
+            f"{held:.3f} of the rows",
+            flush=True,
+        )
+        for b, kb in plans:
+            request = Request((rows, n), dtype, "cuda:0", 1, k, b, kb, exact=True)
+            hard = [worst(arr, request) for arr in buffers[:4]]
+            for arr in (buffers[0], hard[0]):
+                check(arr, request)
+            took = time_request(request, buffers)
+            plain = time_request(replace(request, exact=False), buffers)
+            slow = measure(lambda x, r=request: cuda.topk(x, r), hard, 3)
+            *_, given = cuda.topk(buffers[0], replace(request, exact=False, certificate=True))
+            results.append(
+                {
+                    **common,
+                    "b": b,
+                    "kb": kb,
+                    "us": took.median,
+                    "low": took.low,
+                    "high": took.high,
+                    "approximate_us": plain.median,
+                    "certified": given.float().mean().item(),
+                    "worst_us": slow.median,
+                    "kernel": cuda.kernel(request),
+                }
+            )
+            print(
+                f"    {b:6d} {kb} exact {took}, plain {plain}, "
+                f"{took.median / approximate.median:.2f} x recall 0.99, "
+                f"{topk / took.median:.1f} x topk, worst {slow.median:.1f}, "
+                f"certified {results[-1]['certified']:.3f}, {cuda.kernel(request)}",
+                flush=True,
+            )
+        del buffers
+    if len(sys.argv) > 1:
+        save(sys.argv[1], results=results)
+
+
+if __name__ == "__main__":
+    main()
