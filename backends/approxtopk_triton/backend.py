@@ -13,8 +13,6 @@ from approxtopk_torch.tensors import Pair, TensorBackend
 from . import launch, policy, tune
 from .layout import Layout, contiguous_strides, row_layout
 
-_INDEX_DTYPES = {"int64": torch.int64, "int32": torch.int32}
-
 
 class TritonBackend(TensorBackend):
     """Tensors of any strides, on any device that Triton compiles for."""
@@ -32,35 +30,34 @@ class TritonBackend(TensorBackend):
             for given, made in zip(out, self.select(arr, request), strict=True):
                 given.copy_(made)
             return out
-        values, indices = out or (
-            arr.new_empty(request.out_shape),
-            arr.new_empty(request.out_shape, dtype=_INDEX_DTYPES[request.index_dtype]),
-        )
-        if request.empty:
-            return values, indices
         if arr.is_neg():  # the bit that says that what is in memory is to be negated
             arr = arr.resolve_neg()
-        if not arr.is_cuda or arr.get_device() == torch.cuda.current_device():
-            self._launch(arr, request, values, indices)
-        else:
+        if arr.is_cuda and arr.get_device() != torch._C._cuda_getDevice():
             with torch.cuda.device(arr.device):
-                self._launch(arr, request, values, indices)
-        return values, indices
-
-    def _launch(self, arr: Tensor, request: Request, values: Tensor, indices: Tensor) -> None:
+                return self.select(arr, request, out)
         pipeline = self._pipelines.get((request, arr.stride()))
         if pipeline is None:
+            if request.empty:
+                return out or (
+                    arr.new_empty(request.out_shape),
+                    arr.new_empty(request.out_shape, dtype=launch.INDEX_DTYPES[request.index_dtype]),
+                )
             layout = _layout(request, arr.stride())
             if layout is None:  # rows that can't be numbered with one division
-                self._launch(arr.contiguous(), request, values, indices)
-                return
+                return self.select(arr.contiguous(), request, out)
+            pipeline = self._pipeline(arr, request, layout)
+        return pipeline(arr, out)
+
+    def _pipeline(self, arr: Tensor, request: Request, layout: Layout) -> launch.Pipeline:
+        """What serves such calls from now on."""
+        if not tune.TUNING:
             pipeline = _default(request, layout)
-            if not tune.TUNING:
-                self._pipelines[request, arr.stride()] = pipeline
-            elif tune.can_measure():
-                pipeline = tune.fastest(request, layout, arr, values, indices)
-                self._pipelines[request, arr.stride()] = pipeline
-        pipeline(arr, values, indices)
+        elif tune.can_measure():
+            pipeline = tune.fastest(request, layout, arr)
+        else:
+            return _default(request, layout)
+        self._pipelines[request, arr.stride()] = pipeline
+        return pipeline
 
     def kernel(self, request: Request) -> str:
         return _contiguous(request).name or "none"

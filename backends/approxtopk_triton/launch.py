@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import triton
-from torch import Tensor
+from torch import Tensor, empty_like
 
 from approxtopk import Request
 
@@ -35,14 +35,17 @@ KERNELS: dict[str, Any] = {
 
 INTERPRETED = bool(triton.knobs.runtime.interpret)
 
+INDEX_DTYPES = {"int64": torch.int64, "int32": torch.int32}
+
 
 class Pipeline:
-    """The launches of a request on rows of one layout, ready for tensors."""
+    """The launches of a request on rows of one layout, ready for tensors of its device."""
 
     def __init__(self, request: Request, layout: Layout, device: Device, config: Config) -> None:
         launches = schedule.launches(request, layout, device, config)
         self.name = " + ".join(launch.kernel for launch in launches)
         self.workspaces = dict(launch.creates for launch in launches if launch.creates)
+        self._request = request
         self._ordered = any(launch.kernel == "order" for launch in launches)
         names = ["x", *schedule.OUTPUT, *(schedule.UNORDERED if self._ordered else ())]
         words = [-(-size // 16) * 2 for size in self.workspaces.values()]  # 16-byte aligned
@@ -52,27 +55,43 @@ class Pipeline:
             _step(launch, request, layout, [*names, *self.workspaces]) for launch in launches
         ]
         self._compiled: dict[tuple[bool, ...], list[tuple[Any, ...]]] = {}
+        self._models: tuple[Tensor, ...] = ()
 
-    def __call__(self, arr: Tensor, values: Tensor, indices: Tensor) -> None:
-        """Select from `arr` into contiguous outputs, on the current device and stream."""
+    def __call__(self, arr: Tensor, out: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+        """Select from `arr` into contiguous tensors, on the current device and stream."""
+        like = self._models or self._make_models(arr)
+        values, indices = out or (empty_like(like[0]), empty_like(like[1]))
         tensors = [arr, values, indices]
         if self._ordered:
-            tensors += (torch.empty_like(values), torch.empty_like(indices))
+            tensors += (empty_like(values), empty_like(indices))
         pointers = [tensor.data_ptr() for tensor in tensors]
-        aligned = tuple([pointer % 16 == 0 for pointer in pointers])
+        aligned = tuple([pointer & 15 == 0 for pointer in pointers])
         if self._words:
-            work = torch.empty(self._words, dtype=torch.int64, device=arr.device)
-            pointers += [work.data_ptr() + 8 * offset for offset in self._offsets]
+            work = empty_like(like[2])
+            start = work.data_ptr()
+            pointers += [start + 8 * offset for offset in self._offsets]
         runners = self._compiled.get(aligned)
         if runners is None:
             parts = [work[offset:] for offset in self._offsets]
             self._first([*tensors, *parts], aligned)
-            return
+            return values, indices
         # What `kernel[grid](...)` comes to, less what it looks up anew in every call; and with
         # addresses for tensors it asks neither torch nor the driver about them.
         stream = triton.runtime.driver.active.get_current_stream(arr.get_device())
-        for step, (run, *how) in zip(self._steps, runners, strict=True):
-            run(*step.grid, stream, *how, None, None, None, *step.pick(pointers), *step.numbers)
+        for run, grid, how, pick, numbers in runners:
+            run(*grid, stream, *how, *pick(pointers), *numbers)
+        return values, indices
+
+    def _make_models(self, arr: Tensor) -> tuple[Tensor, ...]:
+        """Tensors of one element each, expanded: torch makes another like them in half the time."""
+        request = self._request
+        dtype = INDEX_DTYPES[request.index_dtype]
+        self._models = (
+            arr.new_empty(1).expand(request.out_shape),
+            arr.new_empty(1, dtype=dtype).expand(request.out_shape),
+            arr.new_empty(1, dtype=torch.int64).expand(self._words),
+        )
+        return self._models
 
     def _first(self, tensors: list[Tensor], aligned: tuple[bool, ...]) -> None:
         """Compile for the alignment of these tensors, and launch."""
@@ -87,8 +106,14 @@ class Pipeline:
         ]
         if not INTERPRETED:
             self._compiled[aligned] = [
-                (kernel.run, kernel.function, kernel.packed_metadata) for kernel in launched
+                (kernel.run, step.grid, _how(kernel), step.pick, step.numbers)
+                for step, kernel in zip(self._steps, launched, strict=True)
             ]
+
+
+def _how(kernel: Any) -> tuple[Any, ...]:
+    """What a compiled kernel's launcher gets before the arguments: no hooks."""
+    return kernel.function, kernel.packed_metadata, None, None, None
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,12 @@ def steps(request: Request) -> int:
     return -(-request.n // request.b)
 
 
+def step_bits(request: Request) -> int:
+    """Width of the code of a step that a key holds beside it: 0 where it has no room for one."""
+    bits = steps(request).bit_length()
+    return bits if bits <= 16 and ITEMSIZE[request.dtype] <= 2 else 0
+
+
 def can_fuse(request: Request, layout: Layout) -> bool:
     """Whether one program can own a row: contiguous buckets would be read in small pieces."""
     queues = ceil_pow2(request.b) * request.kb
@@ -162,13 +168,6 @@ def lanes(request: Request, layout: Layout, device: Device, config: Config) -> t
         S = min(longest, total)
         B = min(buckets, total // S)
     return min(rows, total // (B * S)), B, S
-
-
-def _groups(request: Request, layout: Layout, R: int) -> int:
-    """Programs that the rows are divided among; those that lie first share an outer number."""
-    if layout.rows_adjacent:
-        return request.rows // layout.inner * -(-layout.inner // R)
-    return -(-request.rows // R)
 
 
 def groups(request: Request, layout: Layout, R: int) -> int:

@@ -83,7 +83,7 @@ def _queues(request: Request, layout: Layout, config: Config) -> Constants:
         "KB": request.kb,
         "U": config.loads,
         "INTERLEAVED": request.interleaved,
-        "PACKED": policy.ITEMSIZE[request.dtype] <= 2 and policy.steps(request) < 65536,
+        "STEP_BITS": policy.step_bits(request),
         **_shared(request, layout),
     }
 
@@ -156,7 +156,8 @@ def _selection(request: Request, layout: Layout, device: Device, source: str) ->
     """
     found: list[Launch] = []
     most = MOST_THREADS // device.warp_size
-    shared = _shared(request, layout)
+    coded = source != "x" and request.interleaved
+    shared = {"CODE": policy.step_bits(request) if coded else 0, **_shared(request, layout)}
     count, chunk = stored(request), policy.chunk(request)
     while count > policy.resident(request) and 2 * request.k <= chunk:
         chunks = -(-count // chunk)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .keys import NONE, as_bits, key_type, restore
+from .keys import NONE, as_bits, key_type, restore, without_code
 from .queues import fill, fill_again
 
 
@@ -33,20 +33,24 @@ def bucket_bounds(bucket, n, b, INTERLEAVED: tl.constexpr):
 def input_queues(
     x, base, bucket, there, start, stop, n, b, x_element, x_step,
     L: tl.constexpr, KB: tl.constexpr, S: tl.constexpr, U: tl.constexpr,
-    INTERLEAVED: tl.constexpr, LARGEST: tl.constexpr, PACKED: tl.constexpr, WIDE: tl.constexpr,
+    INTERLEAVED: tl.constexpr, LARGEST: tl.constexpr, STEP_BITS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
-    """Queues of L buckets of the input, as (keys, indices in the row)."""
+    """Queues of L buckets of the input, as (keys, indices in the row).
+
+    A step's code stays in the key where it orders equal elements by their indices.
+    """
     first, size = bucket_bounds(bucket, n, b, INTERLEAVED)
     offset = (first.to(tl.int64) if WIDE else first) * x_element
     keys, steps = fill(
         as_bits(x) + base + offset, x_step, size, there, start, stop, n // b,
-        x.dtype.element_ty, L, KB, S, U, LARGEST, PACKED, WIDE,
+        x.dtype.element_ty, L, KB, S, U, LARGEST, STEP_BITS, WIDE,
     )  # fmt: skip
     present, indices = (), ()
     for j in tl.static_range(KB):
         found = there & (steps[j] != NONE)
         index = first + steps[j] * (b if INTERLEAVED else 1)
-        present = present + (tl.where(found, keys[j], 0),)
+        key = keys[j] if INTERLEAVED else without_code(keys[j], x.dtype.element_ty)
+        present = present + (tl.where(found, key, 0),)
         indices = indices + (tl.where(found, index, NONE),)
     return present, indices
 
@@ -77,7 +81,7 @@ def bucket_kernel(
     rows, n, b, inner, x_outer, x_inner, x_element, x_step, out_outer, out_inner, out_element,
     R: tl.constexpr, B: tl.constexpr, S: tl.constexpr, U: tl.constexpr, KB: tl.constexpr,
     SPLITS: tl.constexpr, MERGE: tl.constexpr, DIRECT: tl.constexpr, ROWS_FIRST: tl.constexpr,
-    INTERLEAVED: tl.constexpr, LARGEST: tl.constexpr, PACKED: tl.constexpr, WIDE: tl.constexpr,
+    INTERLEAVED: tl.constexpr, LARGEST: tl.constexpr, STEP_BITS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """The `KB` best of each bucket, for `R` rows and `B` buckets a program.
 
@@ -126,7 +130,7 @@ def bucket_kernel(
         stop = tl.minimum(start + share, tl.cdiv(n, b))
         keys, found = input_queues(
             x, base, bucket, there, start, stop, n, b, x_element, x_step,
-            R * B, KB, S, U, INTERLEAVED, LARGEST, PACKED, WIDE,
+            R * B, KB, S, U, INTERLEAVED, LARGEST, STEP_BITS, WIDE,
         )  # fmt: skip
 
     if DIRECT:

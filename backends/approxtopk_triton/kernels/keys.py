@@ -1,10 +1,10 @@
 """Order-preserving integer keys in Triton, and back: no kernel computes with floats.
 
 A key is unsigned, and greater for an element to be selected earlier: uint64 for 64-bit elements,
-else uint32 with the key in its upper bits and zeros in the lower.  A float's key is its magnitude
-with its sign, counted from -inf, which has 1; so both zeros are one, and all that lies beyond
-+inf, where negative NaNs arrive by wrapping around, is cut to one key for NaN.  None is 0, in
-either direction.
+else uint32 with the key in its upper bits; the lower bits of a short one are free, for a code
+that orders equal elements.  A float's key is its magnitude with its sign, counted from -inf,
+which has 1; so both zeros are one, and all that lies beyond +inf, where negative NaNs arrive by
+wrapping around, is cut to one key for NaN.  None is 0, in either direction.
 """
 
 from __future__ import annotations
@@ -79,22 +79,36 @@ def as_bits(pointer):
 
 
 @triton.jit
-def order_key(bits, TYPE: tl.constexpr, LARGEST: tl.constexpr):
-    """Keys of elements given as bits: -inf < finite < +inf < NaN, and -0.0 equals 0.0."""
+def order_key(bits, TYPE: tl.constexpr, LARGEST: tl.constexpr, code=0):
+    """Keys of elements given as bits: -inf < finite < +inf < NaN, and -0.0 equals 0.0.
+
+    `code` is put into the bits that are free, which it must fit.
+    """
     TOP: tl.constexpr = 1 << (key_bits(TYPE) - 1)
     bits = bits.to(key_type(TYPE)) << shift(TYPE)
     if is_float(TYPE):
         ZERO: tl.constexpr = zero_key(TYPE) << shift(TYPE)
         NAN: tl.constexpr = nan_key(TYPE) << shift(TYPE)
-        sign = bits.to(key_type(TYPE, signed=True), bitcast=True) >> (key_bits(TYPE) - 1)
-        sign = sign.to(key_type(TYPE), bitcast=True)
-        key = tl.minimum(((bits & (TOP - 1)) ^ sign) - sign + ZERO, NAN)
+        magnitude = bits & (TOP - 1)
+        if key_bits(TYPE) == 32:  # by the multiplier, which is idle: comparing is all the rest
+            key = magnitude * (1 - 2 * tl.umulhi(bits, 2)) + (ZERO + code)
+        else:
+            sign = bits.to(key_type(TYPE, signed=True), bitcast=True) >> (key_bits(TYPE) - 1)
+            sign = sign.to(key_type(TYPE), bitcast=True)
+            key = (magnitude ^ sign) - sign + (ZERO + code)
+        key = tl.minimum(key, NAN + code)
     elif is_signed(TYPE):
-        key = bits ^ TOP
+        key = (bits ^ TOP) | code
     else:
-        key = bits
+        key = bits | code
     ALL: tl.constexpr = 2 * TOP - (1 << shift(TYPE))
     return key if LARGEST else key ^ ALL
+
+
+@triton.jit
+def without_code(key, TYPE: tl.constexpr):
+    """The key alone."""
+    return (key >> shift(TYPE)) << shift(TYPE)
 
 
 @triton.jit

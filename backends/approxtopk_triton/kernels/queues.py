@@ -1,7 +1,8 @@
 """Priority queues of (key, step) in registers, one to a lane, their length fixed at compile time.
 
-A queue is a tuple: its keys, greatest first, then their steps.  Where a step fits beside a 16-bit
-key (`PACKED`), one 32-bit word holds both, and an insertion is a maximum and a minimum per word.
+A queue is a tuple: its keys, greatest first, then their steps.  Where a step fits into the free
+bits of a key, as a code of `STEP_BITS` that is greater for a smaller step, keys are all there is,
+and queues are merged by maxima and minima alone.
 """
 
 from __future__ import annotations
@@ -9,16 +10,31 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .keys import NONE, is_float, key_type, order_key
+from .keys import NONE, is_float, key_type, order_key, shift
 
 
 @triton.jit
-def empty_queues(SHAPE: tl.constexpr, KEY: tl.constexpr, KB: tl.constexpr, PACKED: tl.constexpr):
+def step_code(step, TYPE: tl.constexpr, STEP_BITS: tl.constexpr):
+    """The code of a step below ``2**STEP_BITS - 1``, right below the bits of the element."""
+    MOST: tl.constexpr = (1 << STEP_BITS) - 1
+    return (MOST - step).to(tl.uint32) << (shift(TYPE) - STEP_BITS)
+
+
+@triton.jit
+def coded_step(key, TYPE: tl.constexpr, STEP_BITS: tl.constexpr):
+    """The step whose code a key holds."""
+    MOST: tl.constexpr = (1 << STEP_BITS) - 1
+    step = MOST - ((key >> (shift(TYPE) - STEP_BITS)) & MOST).to(tl.int32)
+    return tl.where(key == 0, NONE, step)
+
+
+@triton.jit
+def empty_queues(SHAPE: tl.constexpr, KEY: tl.constexpr, KB: tl.constexpr, CODED: tl.constexpr):
     """Queues of nothing."""
     queue = ()
     for _ in tl.static_range(KB):
         queue = queue + (tl.zeros(SHAPE, KEY),)
-    if not PACKED:
+    if not CODED:
         for _ in tl.static_range(KB):
             queue = queue + (tl.full(SHAPE, NONE, tl.int32),)
     return queue
@@ -26,10 +42,9 @@ def empty_queues(SHAPE: tl.constexpr, KEY: tl.constexpr, KB: tl.constexpr, PACKE
 
 @triton.jit
 def insert(
-    queue, key, step,
-    KB: tl.constexpr, PACKED: tl.constexpr, ANY_ORDER: tl.constexpr, FROM: tl.constexpr = 0,
+    queue, key, step, KB: tl.constexpr, ANY_ORDER: tl.constexpr, FROM: tl.constexpr = 0
 ):  # fmt: skip
-    """The queues with one more element each; `key` is the whole word where PACKED.
+    """The queues with one more element each.
 
     Steps must rise from one call to the next, and keys must not be 0, unless ANY_ORDER. The
     first FROM places are known to be better.
@@ -37,30 +52,44 @@ def insert(
     keys, steps = (), ()
     for j in tl.static_range(FROM):
         keys = keys + (queue[j],)
-        if not PACKED:
-            steps = steps + (queue[KB + j],)
+        steps = steps + (queue[KB + j],)
     new_key, new_step = key, step
     for j in tl.static_range(FROM, KB):
-        if PACKED:
-            keys = keys + (tl.maximum(key, queue[j]),)
-            key = tl.minimum(key, queue[j])
-        else:
-            # Compared is always the new element: what it displaces goes before its equals.
-            better = new_key > queue[j]
-            if ANY_ORDER:
-                better = better | ((new_key == queue[j]) & (new_step < queue[KB + j]))
-            keys = keys + (tl.where(better, key, queue[j]),)
-            steps = steps + (tl.where(better, step, queue[KB + j]),)
-            key = tl.where(better, queue[j], key)
-            step = tl.where(better, queue[KB + j], step)
-    return keys if PACKED else keys + steps
+        # Compared is always the new element: what it displaces goes before its equals.
+        better = new_key > queue[j]
+        if ANY_ORDER:
+            better = better | ((new_key == queue[j]) & (new_step < queue[KB + j]))
+        keys = keys + (tl.where(better, key, queue[j]),)
+        steps = steps + (tl.where(better, step, queue[KB + j]),)
+        key = tl.where(better, queue[j], key)
+        step = tl.where(better, queue[KB + j], step)
+    return keys + steps
+
+
+@triton.jit
+def merge_coded(queue, others, KB: tl.constexpr):
+    """The KB greatest of two lists of different keys, each with its greatest first.
+
+    The j-th greatest of both is the greatest of those that j - 1 others of the two can exceed:
+    the j-th of either, and the lesser of each pair whose places add up to j.
+    """
+    merged = ()
+    for j in tl.static_range(KB):
+        best = queue[j]
+        for i in tl.static_range(j):
+            if j - 1 - i < len(others):
+                best = tl.maximum(best, tl.minimum(queue[i], others[j - 1 - i]))
+        if j < len(others):
+            best = tl.maximum(best, others[j])
+        merged = merged + (best,)
+    return merged
 
 
 @triton.jit
 def take_steps(
     queue, pointers, step_stride, size, there, t,
     TYPE: tl.constexpr, KB: tl.constexpr, S: tl.constexpr, U: tl.constexpr,
-    LARGEST: tl.constexpr, PACKED: tl.constexpr, WIDE: tl.constexpr, PARTLY: tl.constexpr,
+    LARGEST: tl.constexpr, STEP_BITS: tl.constexpr, WIDE: tl.constexpr, PARTLY: tl.constexpr,
 ):  # fmt: skip
     """Insert steps t to t + S * U: all loads first, so that U of them are in flight."""
     loaded = ()
@@ -69,15 +98,25 @@ def take_steps(
         mask = there & (step < size) if PARTLY else there & (step >= 0)
         offset = (step.to(tl.int64) if WIDE else step) * step_stride
         loaded = loaded + (tl.load(pointers + offset, mask=mask, other=0),)
+    waiting = ()
     for u in tl.static_range(U):
         step = t + u * S + tl.arange(0, S)[:, None]
-        key = order_key(loaded[u], TYPE, LARGEST)
-        if PACKED:
-            key = key | (0xFFFF - step).to(tl.uint32)
+        if STEP_BITS:
+            key = order_key(loaded[u], TYPE, LARGEST, step_code(step, TYPE, STEP_BITS))
+        else:
+            key = order_key(loaded[u], TYPE, LARGEST)
         if PARTLY:
             key = tl.where(step < size, key, 0)
             step = tl.where(step < size, step, NONE)
-        queue = insert(queue, key, step, KB, PACKED, not is_float(TYPE))
+        if not STEP_BITS:
+            queue = insert(queue, key, step, KB, not is_float(TYPE))
+        elif u % 2 == 0 and u + 1 < U:
+            waiting = (key,)
+        elif u % 2 == 1:  # two at a time: fewer maxima and minima
+            pair = (tl.maximum(waiting[0], key), tl.minimum(waiting[0], key))
+            queue = merge_coded(queue, pair, KB)
+        else:
+            queue = merge_coded(queue, (key,), KB)
     return queue
 
 
@@ -89,7 +128,7 @@ def halves(tile):
 
 
 @triton.jit
-def merge_lanes(queue, S: tl.constexpr, KB: tl.constexpr, PACKED: tl.constexpr):
+def merge_lanes(queue, S: tl.constexpr, KB: tl.constexpr, CODED: tl.constexpr):
     """One queue from the S queues in each column: halve until one row is left, then drop it."""
     LOG: tl.constexpr = S.bit_length() - 1
     for _ in tl.static_range(LOG):
@@ -98,9 +137,12 @@ def merge_lanes(queue, S: tl.constexpr, KB: tl.constexpr, PACKED: tl.constexpr):
             one, two = halves(queue[j])
             upper = upper + (one,)
             lower = lower + (two,)
-        queue = upper
-        for j in tl.static_range(KB):  # j of the lower ones are better, so its place is j at best
-            queue = insert(queue, lower[j], lower[j if PACKED else KB + j], KB, PACKED, True, j)
+        if CODED:
+            queue = merge_coded(upper, lower, KB)
+        else:
+            queue = upper
+            for j in tl.static_range(KB):  # j of the lower ones are better: its place is j or more
+                queue = insert(queue, lower[j], lower[KB + j], KB, True, j)
     flat = ()
     for j in tl.static_range(len(queue)):
         flat = flat + (tl.reshape(queue[j], (queue[j].shape[1],)),)
@@ -111,13 +153,13 @@ def merge_lanes(queue, S: tl.constexpr, KB: tl.constexpr, PACKED: tl.constexpr):
 def fill(
     pointers, step_stride, size, there, start, stop, short,
     TYPE: tl.constexpr, L: tl.constexpr, KB: tl.constexpr, S: tl.constexpr, U: tl.constexpr,
-    LARGEST: tl.constexpr, PACKED: tl.constexpr, WIDE: tl.constexpr,
+    LARGEST: tl.constexpr, STEP_BITS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Queues of L buckets over the steps from `start` to `stop`, as (keys, steps) of shape (L,).
 
     Every bucket has `short` steps at least, so up to there only whole lanes are masked.
     """
-    queue = empty_queues((S, L), key_type(TYPE), KB, PACKED)
+    queue = empty_queues((S, L), key_type(TYPE), KB, STEP_BITS > 0)
     size = tl.minimum(size, stop)[None, :]
     there = there[None, :]
     pointers = pointers[None, :]
@@ -125,24 +167,19 @@ def fill(
     for t in range(start, whole, S * U):
         queue = take_steps(
             queue, pointers, step_stride, size, there, t,
-            TYPE, KB, S, U, LARGEST, PACKED, WIDE, PARTLY=False,
+            TYPE, KB, S, U, LARGEST, STEP_BITS, WIDE, PARTLY=False,
         )  # fmt: skip
     FEW: tl.constexpr = max(1, U // KB)  # the last steps, in less code
     for t in range(whole, stop, S * FEW):
         queue = take_steps(
             queue, pointers, step_stride, size, there, t,
-            TYPE, KB, S, FEW, LARGEST, PACKED, WIDE, PARTLY=True,
+            TYPE, KB, S, FEW, LARGEST, STEP_BITS, WIDE, PARTLY=True,
         )  # fmt: skip
-    queue = merge_lanes(queue, S, KB, PACKED)
+    queue = merge_lanes(queue, S, KB, STEP_BITS > 0)
     keys, steps = (), ()
     for j in tl.static_range(KB):
-        if PACKED:
-            keys = keys + (queue[j] & 0xFFFF0000,)
-            step = 0xFFFF - (queue[j] & 0xFFFF).to(tl.int32)
-            steps = steps + (tl.where(queue[j] == 0, NONE, step),)
-        else:
-            keys = keys + (queue[j],)
-            steps = steps + (queue[KB + j],)
+        keys = keys + (queue[j],)
+        steps = steps + (coded_step(queue[j], TYPE, STEP_BITS) if STEP_BITS else queue[KB + j],)
     return keys, steps
 
 
@@ -157,7 +194,7 @@ def fill_again(
         mask = there[None, :] & (slot < count)
         key = tl.load(keys[None, :] + slot * b, mask=mask, other=0)
         index = tl.load(indices[None, :] + slot * b, mask=mask, other=NONE)
-        queue = insert(queue, key, index, KB, False, True)
+        queue = insert(queue, key, index, KB, True)
     queue = merge_lanes(queue, S, KB, False)
     keys, indices = (), ()
     for j in tl.static_range(KB):

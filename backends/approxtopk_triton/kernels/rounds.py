@@ -6,13 +6,14 @@ import triton
 import triton.language as tl
 
 from .buckets import candidate_arrays, row_offset, write
-from .keys import NONE, key_bits, key_type, shift
+from .keys import NONE, key_bits, key_type
 from .select import (
     advance,
     count_reaching,
     from_behind,
     last_tied,
     load_chunk,
+    lowest_pair,
     search_keys,
     wins,
 )
@@ -22,7 +23,8 @@ from .select import (
 def narrow_kernel(
     x, source, target,
     rows, n, n_bit, b, k, chunks, inner, x_outer, x_inner, x_element,
-    CHUNK: tl.constexpr, STAGED: tl.constexpr, LARGEST: tl.constexpr, WIDE: tl.constexpr,
+    CHUNK: tl.constexpr, STAGED: tl.constexpr, CODE: tl.constexpr,
+    LARGEST: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """One round of a tournament: the top k of each `CHUNK` of a row's `b` candidates.
 
@@ -40,7 +42,7 @@ def narrow_kernel(
     key, index = load_chunk(
         x, keys, places, base, chunk * CHUNK, b, x_element, CHUNK, STAGED, LARGEST, WIDE
     )
-    threshold, reached = search_keys((key,), k, TYPE)
+    threshold, reached = search_keys((key,), k, TYPE, CODE)
     last = k * 0 + NONE
     if reached != k:
         last = last_tied((key,), (index,), threshold, k, n, n_bit)
@@ -60,7 +62,8 @@ def narrow_kernel(
 def long_row_kernel(
     x, values, indices, source,
     rows, n, n_bit, b, k, inner, x_outer, x_inner, x_element, out_outer, out_inner, out_element,
-    CHUNK: tl.constexpr, STAGED: tl.constexpr, LARGEST: tl.constexpr, WIDE: tl.constexpr,
+    CHUNK: tl.constexpr, STAGED: tl.constexpr, CODE: tl.constexpr,
+    LARGEST: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Stage 2 of more candidates than registers hold: `b` a row, read again for each bit.
 
@@ -76,7 +79,7 @@ def long_row_kernel(
     threshold = tl.full((), 0, key_type(TYPE))
     reached = k * 0
     bit = tl.full((), 1 << (key_bits(TYPE) - 2), key_type(TYPE))
-    while (bit >= (1 << shift(TYPE))) & (bit != 0) & (reached != k):
+    while (bit >= lowest_pair(TYPE, CODE)) & (bit != 0) & (reached != k):
         counts = tl.full((), 0, tl.int64)
         for start in range(0, b, CHUNK):
             key, _ = load_chunk(

@@ -55,12 +55,18 @@ def search(keys, k, first, last):
     return threshold, reached
 
 
+@triton.constexpr_function
+def lowest_pair(TYPE, CODE):
+    """The lower bit of the last pair in keys with codes of so many bits."""
+    return 1 << ((shift(TYPE) - CODE) & ~1)
+
+
 @triton.jit
-def search_keys(keys, k, TYPE: tl.constexpr):
-    """As `search`, on all bits of a key."""
+def search_keys(keys, k, TYPE: tl.constexpr, CODE: tl.constexpr):
+    """As `search`, on all bits of a key and its code."""
     KEY: tl.constexpr = key_type(TYPE)
     first = tl.full((), 1 << (key_bits(TYPE) - 2), KEY)
-    return search(keys, k, first, tl.full((), 1 << shift(TYPE), KEY))
+    return search(keys, k, first, tl.full((), lowest_pair(TYPE, CODE), KEY))
 
 
 @triton.jit
@@ -97,7 +103,7 @@ def fused_kernel(
     x, values, indices,
     n, n_bit, b, k, inner, x_outer, x_inner, x_element, x_step, out_outer, out_inner, out_element,
     B: tl.constexpr, S: tl.constexpr, U: tl.constexpr, KB: tl.constexpr,
-    INTERLEAVED: tl.constexpr, LARGEST: tl.constexpr, PACKED: tl.constexpr, WIDE: tl.constexpr,
+    INTERLEAVED: tl.constexpr, LARGEST: tl.constexpr, STEP_BITS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Both stages of a row in one program: the top k of the `KB` best of its b buckets.
 
@@ -110,10 +116,11 @@ def fused_kernel(
     lane = tl.arange(0, B)
     keys, found = input_queues(
         x, base, lane, lane < b, 0, tl.cdiv(n, b), n, b, x_element, x_step,
-        B, KB, S, U, INTERLEAVED, LARGEST, PACKED, WIDE,
+        B, KB, S, U, INTERLEAVED, LARGEST, STEP_BITS, WIDE,
     )  # fmt: skip
 
-    threshold, reached = search_keys(keys, k, x.dtype.element_ty)
+    CODE: tl.constexpr = STEP_BITS if INTERLEAVED else 0
+    threshold, reached = search_keys(keys, k, x.dtype.element_ty, CODE)
     last = k * 0 + NONE
     if reached != k:
         last = last_tied(keys, found, threshold, k, n, n_bit)
@@ -161,7 +168,7 @@ def load_chunk(
 def select_kernel(
     x, values, indices, source,
     rows, n, n_bit, b, k, inner, x_outer, x_inner, x_element, out_outer, out_inner, out_element,
-    CHUNK: tl.constexpr, CHUNKS: tl.constexpr, STAGED: tl.constexpr,
+    CHUNK: tl.constexpr, CHUNKS: tl.constexpr, STAGED: tl.constexpr, CODE: tl.constexpr,
     LARGEST: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Stage 2 in one program: the top k of a row's `b` candidates, at most CHUNK * CHUNKS.
@@ -180,21 +187,24 @@ def select_kernel(
             x, stored, at, base, j * CHUNK, b, x_element, CHUNK, STAGED, LARGEST, WIDE
         )
         keys = keys + (key,)
-    threshold, reached = search_keys(keys, k, x.dtype.element_ty)
+    threshold, reached = search_keys(keys, k, x.dtype.element_ty, CODE)
     last = k * 0 + NONE
-    if reached != k:
+    won = tl.zeros((CHUNK,), tl.int32)
+    if reached == k:
+        for j in tl.static_range(CHUNKS):
+            won += (keys[j] >= threshold).to(tl.int32)
+    else:
         found = ()
         for j in tl.static_range(CHUNKS):
             found = found + (load_indices(at, j * CHUNK, b, keys[j] == threshold, CHUNK, STAGED),)
         last = last_tied(keys, found, threshold, k, n, n_bit)
-    # Winners are few: chunks are read once more, in loops, since code that every program runs
+        for start in range(0, b, CHUNK):
+            key, index = load_chunk(
+                x, stored, at, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+            )
+            won += wins(key, index, threshold, last).to(tl.int32)
+    # Winners are few: chunks are read once more, in a loop, since code that every program runs
     # through just once would be fetched more slowly than they are.
-    won = tl.zeros((CHUNK,), tl.int32)
-    for start in range(0, b, CHUNK):
-        key, index = load_chunk(
-            x, stored, at, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
-        )
-        won += wins(key, index, threshold, last).to(tl.int32)
     position = tl.cumsum(won, 0) - won
     out_base = row_offset(row // inner, row % inner, out_outer, out_inner)
     for start in range(0, b, CHUNK):
