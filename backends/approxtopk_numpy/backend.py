@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from approxtopk import ArrayInfo, Backend, Request
 
-from .fast import CHUNK, select, workspace
+from .fast import select
+from .memory import block_rows, workspace
 
 _Array = NDArray[Any]
 _Pair = tuple[_Array, _Array]
@@ -50,11 +51,12 @@ class NumpyBackend(Backend):
         exact = np.ones(request.rows, dtype=np.bool_)
         if not request.empty:
             source, out_values, out_indices = rows_last((arr, *out), request.axis)
-            block = max(1, CHUNK // request.n)
+            block = block_rows(request)
+            if not (source.flags.c_contiguous and source.dtype.isnative):  # a block is copied
+                block = min(block, max(1, request.rows // 24))
             for begin in range(0, request.rows, block):
                 end = min(begin + block, request.rows)
                 values = take_rows(source, begin, end)
-                values = np.asarray(values, values.dtype.newbyteorder("="))
                 best, exact[begin:end] = select(values, request)
                 put_rows(out_values, begin, end, np.take_along_axis(values, best, axis=1))
                 put_rows(out_indices, begin, end, best)
@@ -82,8 +84,13 @@ def rows_last(arrays: tuple[_Array, ...], axis: int) -> list[_Array]:
 
 
 def take_rows(arr: _Array, begin: int, end: int) -> _Array:
-    """Rows of an array from `rows_last`: a view where it is contiguous, else a copy."""
-    return _flat_rows(arr)[begin:end] if arr.flags.c_contiguous else arr[_rows(arr, begin, end)]
+    """Rows of an array from `rows_last`: a view of a single one or where it is contiguous."""
+    if arr.flags.c_contiguous:
+        return _flat_rows(arr)[begin:end]
+    if end == begin + 1:
+        row: _Array = arr[np.unravel_index(begin, arr.shape[:-1])]
+        return row[None]
+    return arr[_rows(arr, begin, end)]
 
 
 def put_rows(arr: _Array, begin: int, end: int, rows: _Array) -> None:

@@ -35,9 +35,12 @@ def order_keys(values: NDArray[Any], largest: bool) -> UintArray:
         keys = bits
     elif values.dtype.kind == "i":
         keys = bits ^ top
-    else:  # IEEE: negative numbers fall as their bits rise
-        keys = np.where(bits & top, ~bits, bits | top)
-        with np.errstate(invalid="ignore"):  # a signalling NaN is no mistake here
-            keys[values == 0] = top
-            keys[values != values] = ~(one ^ one)
+    else:  # IEEE: negative numbers fall as their magnitude rises
+        magnitude = bits & ~top
+        keys = bits.view(np.dtype(f"i{bits.itemsize}")) >> (8 * bits.itemsize - 1)  # 0 or -1
+        keys = keys.view(bits.dtype)
+        keys ^= magnitude
+        keys += top
+        keys[magnitude == 0] = top
+        keys[magnitude > np.array(np.inf, values.dtype).view(bits.dtype)] = ~(one ^ one)
     return keys if largest else ~keys

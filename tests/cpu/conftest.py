@@ -71,3 +71,15 @@ def many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     launch.launch.cache_clear()
     yield
     launch.launch.cache_clear()
+
+
+@pytest.fixture
+def few_elements_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The NumPy backend takes every row by itself, and a few elements of it at a time."""
+    from approxtopk_numpy import memory, stage1
+
+    monkeypatch.setattr(stage1, "SHORT_PART", 50)
+    monkeypatch.setattr(memory, "CHUNK", 1)
+    memory.block_rows.cache_clear()
+    yield
+    memory.block_rows.cache_clear()

@@ -56,6 +56,13 @@ def test_numpy(dtype: str, data: st.DataObject) -> None:
     check(data.draw(cases(dtype, (1, 2, 3, 8, 17, 40))), "numpy")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@quick
+@given(data=st.data())
+def test_numpy_in_small_parts(few_elements_at_once: None, dtype: str, data: st.DataObject) -> None:
+    check(data.draw(cases(dtype, (1, 2, 40))), "numpy")
+
+
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @quick
 @given(case=cases("float32", (1, 2)), way=st.integers(0, 6))

@@ -1,0 +1,101 @@
+"""Extra memory: as much as `explain` tells, a tenth of input and output, no copy of long rows."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+
+import approxtopk
+
+BACKENDS = ["numpy", "numba"]
+
+#: What Python allocates for a call, and NumPy to convert a bit at a time.
+SMALL = 60_000
+
+
+def extra(arr: np.ndarray, k: int, **how: Any) -> tuple[int, int]:
+    """Bytes that a call takes at its peak besides its output, and those of input and output."""
+    approxtopk.topk(arr, k, **how)  # whatever is compiled or remembered
+    tracemalloc.start()
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    result = approxtopk.topk(arr, k, **how)
+    peak = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    output = sum(part.nbytes for part in result)
+    return peak - output, arr.nbytes + output
+
+
+def normal(shape: tuple[int, ...], dtype: str = "float32") -> np.ndarray:
+    """Few ties: integers take most of their range."""
+    values = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    return (values * 2**28).astype(dtype) if dtype == "int32" else values.astype(dtype)
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    if request.param == "numba":
+        pytest.importorskip("numba")
+    return str(request.param)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"recall": 1.0}, {"sorted": True}, {"certificate": True}, {"interleaved": False}],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    ("shape", "k"), [((1, 2**20), 64), ((1, 2**19), 2**16), ((64, 2**14), 64), ((16, 2**16), 8192)]
+)
+def test_workspace_is_what_is_taken(
+    backend: str, shape: tuple[int, int], k: int, how: dict[str, Any]
+) -> None:
+    how = {"recall": 0.99, "backend": backend, **how}
+    arr = normal(shape)
+    taken, _ = extra(arr, k, **how)
+    stated = approxtopk.explain(arr, k, **how).workspace_bytes
+    assert taken <= 1.1 * stated + SMALL
+    assert stated <= 2 * taken + SMALL
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int32", "float64"])
+def test_workspace_of_other_types(backend: str, dtype: str) -> None:
+    arr, how = normal((16, 2**16), dtype), {"recall": 0.99, "backend": backend}
+    taken, _ = extra(arr, 1000, **how)
+    stated = approxtopk.explain(arr, 1000, **how).workspace_bytes
+    assert taken <= 1.1 * stated + SMALL
+    assert stated <= 2 * taken + SMALL
+
+
+@pytest.mark.parametrize("share", [1 / 1024, 1 / 64, 1 / 8, 1 / 2])
+@pytest.mark.parametrize("shape", [(2048, 1024), (32, 2**16)])
+def test_no_more_than_a_tenth_of_input_and_output(
+    backend: str, shape: tuple[int, int], share: float
+) -> None:
+    taken, moved = extra(normal(shape), int(shape[1] * share), recall=0.99, backend=backend)
+    assert taken <= 0.1 * moved
+
+
+def layouts(arr: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
+    spaced = np.zeros((*arr.shape[:-1], 2 * arr.shape[-1]), arr.dtype)[..., ::2]
+    spaced[...] = arr
+    misaligned = np.zeros(arr.nbytes + 1, np.uint8)[1:].view(arr.dtype).reshape(arr.shape)
+    misaligned[...] = arr
+    return {
+        "spaced": (spaced, -1),
+        "reversed": (arr[..., ::-1], -1),
+        "misaligned": (misaligned, -1),
+        "swapped bytes": (arr.astype(arr.dtype.newbyteorder()), -1),
+        "columns": (np.moveaxis(np.ascontiguousarray(np.moveaxis(arr, -1, 0)), 0, -1), -1),
+    }
+
+
+@pytest.mark.parametrize("layout", layouts(np.zeros((1, 1), np.float32)))
+@pytest.mark.parametrize("shape", [(1, 2**21), (128, 2**14)])
+def test_rows_are_never_copied_whole(backend: str, shape: tuple[int, int], layout: str) -> None:
+    arr, axis = layouts(normal(shape))[layout]
+    taken, moved = extra(arr, 64, axis=axis, recall=0.99, backend=backend)
+    assert taken <= 0.1 * moved
