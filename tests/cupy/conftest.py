@@ -1,0 +1,22 @@
+"""Whether the backend can be used here, and what its tests need besides."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+import approxtopk
+
+sys.path.append(str(Path(__file__).parents[1] / "cuda"))  # its problems serve here too
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # there are other processes
+
+
+@pytest.fixture(scope="session")
+def usable() -> None:
+    """Skips a test where CuPy has no GPU."""
+    status = {status.name: status for status in approxtopk.backends()}["cupy"]
+    if not status.usable:
+        pytest.skip(f"backend cupy: {status.reason}")
