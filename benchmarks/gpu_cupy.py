@@ -125,23 +125,15 @@ def compare(rows: int, n: int, k: int, dtype: str) -> dict[str, Any]:
         "sort": in_a_queue(lambda a: cupy.sort(a, -1), arrays),
     }
     size = tensors[0].element_size()
-    floor = floor_us(rows * n * size, rows * k * (size + 8))
+    result = {"rows": rows, "n": n, "k": k, "dtype": dtype, "b": b, "kb": kb}
+    result["kernel"] = approxtopk.explain(arrays[0], k, b=b, kb=kb).kernel
+    result["floor"] = floor_us(rows * n * size, rows * k * (size + 8))
+    result |= {f"{name}_us": found and vars(found) for name, found in (times | peers).items()}
+    result |= {"recall": recall, "first_call_s": first}
+    told = "; ".join(f"{name} {found}" for name, found in (times | peers).items())
     ratio = times["cupy"].median / times["torch"].median
-    print(
-        f"{rows:6d} {n:10d} {k:5d} {dtype:9s} b {b:6d} kb {kb:2d} recall {recall:.4f} floor "
-        f"{floor:6.1f} cupy {times['cupy']} torch {times['torch']} ratio {ratio:.3f} "
-        + " ".join(
-            f"{name} {peer.median if peer else float('nan'):.0f}" for name, peer in peers.items()
-        )
-        + f" first {first:.2f} {approxtopk.explain(arrays[0], k, b=b, kb=kb).kernel}",
-        flush=True,
-    )
-    return {
-        **{"rows": rows, "n": n, "k": k, "dtype": dtype, "b": b, "kb": kb, "floor": floor},
-        **{f"{name}_us": vars(t) for name, t in times.items()},
-        **{f"{name}_us": peer and vars(peer) for name, peer in peers.items()},
-        **{"recall": recall, "first_call_s": first},
-    }
+    print(f"{rows} × {n}, {k}, {dtype}, b {b}, kb {kb}: {told}; ratio {ratio:.3f}", flush=True)
+    return result
 
 
 def host(call: Callable[[], Any], calls: int = 300) -> float:
