@@ -15,8 +15,9 @@ from .cases import EDGE_CASES, EdgeCase, permutations
 from .check import check_backend, check_edge_case, check_law
 from .dtypes import available_dtypes, dtype_of
 from .laws import LAWS, law_h_mean
-from .mutants import MUTANTS, Selection
+from .mutants import MUTANTS
 from .promises import PROMISES
+from .selection import Selection
 from .subject import Subject
 from .workloads import WORKLOADS, Workload
 

@@ -14,7 +14,7 @@ from .dtypes import Array, native
 from .oracle import Number
 
 #: A selection: `approxtopk.topk`'s signature, but NumPy arrays in and out.
-Select = Callable[..., tuple[Array, Array]]
+Select = Callable[..., tuple[Array, ...]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -162,7 +162,7 @@ def _suitable_laws(case: Case) -> Iterator[str]:
     if case.array.size <= 1 << 20:
         yield "o"
     if case.array.size <= 1 << 9:
-        yield from "ehjp"
+        yield from "ehjprstu"
     if 0 < case.array.size <= 1 << 8:
         yield from "gikn"
 
@@ -173,9 +173,9 @@ class _Remembered:
     def __init__(self, select: Select, array: Array) -> None:
         self._select = select
         self._array = array
-        self._known: dict[Any, tuple[Array, Array]] = {}
+        self._known: dict[Any, tuple[Array, ...]] = {}
 
-    def __call__(self, array: Array, k: int, **arguments: Any) -> tuple[Array, Array]:
+    def __call__(self, array: Array, k: int, **arguments: Any) -> tuple[Array, ...]:
         if array is not self._array:
             return self._select(array, k, **arguments)
         key = (k, *sorted(arguments.items()))

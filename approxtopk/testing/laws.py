@@ -16,6 +16,7 @@ import approxtopk
 from . import oracle
 from .case import Case, Select, Selected, require, run
 from .dtypes import Array, bits_of
+from .exactness import law_r, law_s, law_t, law_u
 from .oracle import Number
 
 Law = Callable[[Select, Case], None]
@@ -216,6 +217,7 @@ LAWS: dict[str, Law] = {
     for law in (
         *(law_a, law_b, law_c, law_d, law_e, law_f, law_g, law_h, law_i),
         *(law_j, law_k, law_l, law_m, law_n, law_o, law_p, law_q),
+        *(law_r, law_s, law_t, law_u),
     )
 }
 

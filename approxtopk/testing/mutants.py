@@ -1,7 +1,6 @@
 """Wrong selections, each a small edit of a right one: laws that let one live test nothing.
 
-`Selection` is bucketed top-k as a kernel does it: a queue per bucket, into which elements are
-inserted one by one. `MUTANTS` says which laws kill each of its mutants.
+`MUTANTS` says which laws kill each of the mutants of `Selection`.
 """
 
 from __future__ import annotations
@@ -15,117 +14,7 @@ import approxtopk
 from .case import as_numbers, as_rows
 from .dtypes import FLOATS, Array, specials
 from .oracle import Number
-
-Key = tuple[int, Number]  #: greater for an element to be selected earlier, whatever it is
-Entry = tuple[Key, int]  #: an element in a queue: its key and its index
-NOTHING: Entry = ((-2, 0), -1)
-
-
-class Selection:
-    """A right selection, in steps that a mutant can get wrong."""
-
-    def __call__(
-        self,
-        array: Array,
-        k: int,
-        *,
-        b: int | None = None,
-        kb: int | None = None,
-        recall: float | None = None,
-        axis: int = -1,
-        largest: bool = True,
-        sorted: bool = False,
-        interleaved: bool = True,
-    ) -> tuple[Array, Array]:
-        """Select like `approxtopk.topk`, from NumPy arrays."""
-        plan = approxtopk.plan(array.shape[axis], k, recall=recall, b=b, kb=kb)
-        rows = self.read(array, axis)
-        best = np.array(
-            [self.select(numbers, plan, largest, interleaved, rows.dtype.name)
-             for numbers in self.numbers(rows)], np.int64
-        ).reshape(len(rows), k)  # fmt: skip
-        values = self.values(np.take_along_axis(rows, best, axis=1))
-        shape = np.moveaxis(array, axis, -1).shape[:-1]
-        indices = self.indices(best)
-        out = (np.moveaxis(a.reshape(*shape, k), -1, axis) for a in (values, indices))
-        return next(out), next(out)
-
-    def read(self, array: Array, axis: int) -> Array:
-        """The rows of an array."""
-        return as_rows(array, axis)
-
-    def numbers(self, rows: Array) -> list[list[Number]]:
-        """What is compared, row by row."""
-        return [as_numbers(row) for row in rows]
-
-    def select(
-        self,
-        numbers: list[Number],
-        plan: approxtopk.Plan,
-        largest: bool,
-        interleaved: bool,
-        dtype: str,
-    ) -> list[int]:
-        """Indices of one row's selection, best first."""
-        first = self.empty(specials(dtype), largest)
-        queues = [[first] * self.length(plan.kb) for _ in range(plan.b)]
-        for i in range(self.end(plan.n, plan.b)):
-            queue = queues[self.bucket(i, plan.n, plan.b, interleaved)]
-            self.insert(queue, (self.key(numbers[i], largest), i))
-        kept = [entry for queue in self.merged(queues) for entry in queue if entry[1] >= 0]
-        by_index = sorted(kept, key=lambda entry: entry[1])
-        best = sorted(by_index, key=lambda entry: entry[0], reverse=True)[: plan.k]
-        return [i for _, i in best] + [0] * (plan.k - len(best))  # memory starts as zeros
-
-    def key(self, x: Number, largest: bool) -> Key:
-        """NaN is above everything, and last where the smallest are wanted."""
-        if x != x:
-            return (1, 0) if largest else (-1, 0)
-        return (0, x) if largest else (0, -x)
-
-    def empty(self, special: Any, largest: bool) -> Entry:
-        """What a queue holds at first: worse than any element, and dropped in the end."""
-        return NOTHING
-
-    def length(self, kb: int) -> int:
-        """How many elements a queue holds."""
-        return kb
-
-    def end(self, n: int, b: int) -> int:
-        """How many elements are read."""
-        return n
-
-    def bucket(self, i: int, n: int, b: int, interleaved: bool) -> int:
-        """The bucket of element `i`."""
-        if interleaved:
-            return i % b
-        short, longer = divmod(n, b)
-        of_longer = longer * (short + 1)
-        return i // (short + 1) if i < of_longer else longer + (i - of_longer) // short
-
-    def better(self, new: Key, old: Key) -> bool:
-        """Whether a new element goes before one that is in the queue."""
-        return new > old
-
-    def insert(self, queue: list[Entry], entry: Entry) -> None:
-        """Put an element in its place; the last one drops out."""
-        place = len(queue)
-        while place and self.better(entry[0], queue[place - 1][0]):
-            place -= 1
-        queue.insert(place, entry)
-        queue.pop()
-
-    def merged(self, queues: list[list[Entry]]) -> list[list[Entry]]:
-        """The queues that stage 2 reads."""
-        return queues
-
-    def values(self, values: Array) -> Array:
-        """The values to report."""
-        return values
-
-    def indices(self, best: Array) -> Array:
-        """The indices to report."""
-        return best
+from .selection import NOTHING, Entry, Key, Selection
 
 
 class LowestAsInitialValue(Selection):
@@ -276,6 +165,81 @@ class LongQueueUnsorted(Selection):
         super().insert(queue, entry)
 
 
+class CertificateForAll(Selection):
+    """A bucket is flagged once it has more of the answer than it can have."""
+
+    def flagged(self, size: int, beating: int, kb: int) -> bool:
+        return size > kb and beating > kb
+
+
+class HiddenTiesLost(Selection):
+    """What equals the worst of the answer is never better, however low its index."""
+
+    def beats(self, entry: Entry, worst: Entry) -> bool:
+        return entry[0] > worst[0]
+
+
+class HiddenTiesAll(Selection):
+    """What equals the worst of the answer is better, however high its index."""
+
+    def beats(self, entry: Entry, worst: Entry) -> bool:
+        return entry[0] >= worst[0]
+
+    def repairs(self, plan: approxtopk.Plan) -> bool:
+        return False
+
+
+class FlagIsEnough(Selection):
+    """A flagged bucket is taken for one that hides something, unread."""
+
+    def proved(self, flagged: int, hidden: list[Entry]) -> bool:
+        return flagged == 0
+
+
+class OneHiddenElement(Selection):
+    """A repair takes the first element that a row hides, and leaves the others."""
+
+    def look_again(self, *how: Any) -> tuple[int, list[Entry]]:
+        flagged, hidden = super().look_again(*how)
+        return flagged, hidden[:1]
+
+
+class FirstFlaggedBucket(Selection):
+    """Only the first flagged bucket is read again."""
+
+    def look_again(self, *how: Any) -> tuple[int, list[Entry]]:
+        self._first = True
+        return super().look_again(*how)
+
+    def flagged(self, size: int, beating: int, kb: int) -> bool:
+        flagged = self._first and super().flagged(size, beating, kb)
+        self._first = self._first and not flagged
+        return flagged
+
+
+class NeverRepaired(Selection):
+    """``recall=1.0`` answers as any recall does."""
+
+    def repairs(self, plan: approxtopk.Plan) -> bool:
+        return False
+
+
+class CertificateOfTheFirstRow(Selection):
+    """All rows have the certificate of the first."""
+
+    def certificates(self, proved: list[bool]) -> list[bool]:
+        return proved[:1] * len(proved)
+
+
+class RepairedUnasked(Selection):
+    """A call for a certificate gets the exact answer."""
+
+    def __call__(self, *args: Any, **how: Any) -> tuple[Array, ...]:
+        if how.get("certificate"):
+            how["recall"] = 1.0
+        return super().__call__(*args, **how)
+
+
 #: Each mutant, and the laws that kill it.
 MUTANTS: dict[type[Selection], str] = {
     LowestAsInitialValue: "bcdfghijkq",
@@ -296,4 +260,13 @@ MUTANTS: dict[type[Selection], str] = {
     Racing: "nop",
     WideBucketsLost: "bcdefhjklq",
     LongQueueUnsorted: "cfhkq",
+    CertificateForAll: "rt",
+    HiddenTiesLost: "rt",
+    HiddenTiesAll: "s",
+    FlagIsEnough: "s",
+    OneHiddenElement: "t",
+    FirstFlaggedBucket: "rt",
+    NeverRepaired: "t",
+    CertificateOfTheFirstRow: "rs",
+    RepairedUnasked: "u",
 }

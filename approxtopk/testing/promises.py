@@ -137,6 +137,6 @@ def _raises(expected: type[Exception], call: Callable[[], object], word: str) ->
         raise AssertionError(f"no {expected.__name__} about {word!r}")
 
 
-def _same_result(got: tuple[Array, Array], expected: tuple[Array, Array]) -> None:
+def _same_result(got: tuple[Array, ...], expected: tuple[Array, ...]) -> None:
     for one, other in zip(got, expected, strict=True):
         same_bits("a repeat against the first call", one, other)
