@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from asv.environment import Environment
+from asv.util import check_output
 
 
 class Checkout(Environment):
@@ -35,10 +36,6 @@ class Checkout(Environment):
         Path(self._path).mkdir(parents=True, exist_ok=True)
         return True
 
-    def find_executable(self, executable: str) -> str:
-        assert executable == "python", executable
-        return sys.executable
-
     def _build_project(self, *_: Any) -> None:
         pass
 
@@ -49,22 +46,19 @@ class Checkout(Environment):
         self._set_installed_commit_hash(None)
 
     def run(self, args: list[str], **kwargs: Any) -> Any:
-        env = {**kwargs.pop("env", os.environ), **self._paths()}
-        return self.run_executable("python", args, env=env, **kwargs)
+        env = {**kwargs.pop("env", os.environ), **self._global_env_vars, **self._installation()}
+        return check_output([sys.executable, *args], env=env, **kwargs)
 
-    def _paths(self) -> dict[str, str]:
-        """What an installation does: packages and plug-ins are found; caches are each commit's own.
-
-        asv gives ``ASV_PYTHONPATH`` to the benchmarks as their ``PYTHONPATH``.
-        """
+    def _installation(self) -> dict[str, str]:
+        """Variables that do what an installation does; and caches that are each commit's own."""
         root = Path(self._build_root)
         project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-        outside = os.environ.get("ASV_PYTHONPATH")
+        paths = [str(root), str(root / "backends"), os.environ.get("ASV_PYTHONPATH")]
+        path = os.pathsep.join(filter(None, paths))
         cache = Path(self._path) / "cache" / self._global_env_vars["ASV_COMMIT"]
         return {
-            "ASV_PYTHONPATH": os.pathsep.join(
-                filter(None, (str(root), str(root / "backends"), outside))
-            ),
+            "ASV_PYTHONPATH": path,  # for the benchmarks
+            "PYTHONPATH": path,  # for processes that they start
             "APPROXTOPK_PLUGINS": ",".join(project["entry-points"]["approxtopk"].values()),
             "PYTHONPYCACHEPREFIX": str(cache / "python"),
             "NUMBA_CACHE_DIR": str(cache / "numba"),
