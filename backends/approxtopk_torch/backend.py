@@ -63,9 +63,6 @@ def _way(request: Request) -> tuple[Way, str | None]:
     try:
         compiled: Any = import_module(COMPILED[request.device_kind])
         reason = compiled.refuses(request)
-        certify = request.certificate or request.repairs
-        if reason is None and certify and not getattr(compiled, "CERTIFIES", False):
-            reason = "it can't tell whether an answer is exact"
     except ImportError as error:
         reason = str(error)
     return (compiled, None) if reason is None else (native, reason)

@@ -17,8 +17,6 @@ from approxtopk_numba.backend import NumbaBackend
 Pair = tuple[Tensor, Tensor]
 Tensors = tuple[Tensor, ...]
 
-CERTIFIES = True
-
 _numba = NumbaBackend()
 refuses = _numba.refuses
 kernel = _numba.kernel
