@@ -14,7 +14,7 @@ import approxtopk  # noqa: E402
 
 project = "approxtopk"
 author = "The approxtopk developers"
-copyright = f"2026, {author}"  # noqa: A001
+copyright = f"2026, {author}"
 version = release = approxtopk.__version__
 
 extensions = [
