@@ -22,6 +22,8 @@ Pair = tuple[Any, Any]
 class CupyBackend(Backend):
     """CuPy arrays, and whatever has ``__dlpack__`` or ``__cuda_array_interface__`` on CUDA."""
 
+    certifies = True
+
     def __init__(self) -> None:
         self._devices = tuple(f"cuda:{ordinal}" for ordinal in range(runtime.getDeviceCount()))
 
