@@ -39,7 +39,7 @@ def jax_approx_max_k(workload: str, buffers: list[Any]) -> float:
     """By the clock of the host, because JAX has streams of its own; it takes 100 µs and more."""
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leave the others their memory
     jax, k = support.requires("jax"), support.WORKLOADS[workload].k
-    arrays = [jax.dlpack.from_dlpack(arr) for arr in buffers]
+    arrays = [support.requires("jax.dlpack").from_dlpack(arr) for arr in buffers]
     call = jax.jit(lambda x: jax.lax.approx_max_k(x, k, recall_target=0.95))
     call(arrays[0])[0].block_until_ready()
     times = []
@@ -69,12 +69,17 @@ class Peers:
     unit = "µs"
 
     def setup_cache(self) -> Numbers:
+        try:
+            support.requires_gpu()
+        except NotImplementedError as reason:
+            return {workload: {p.__name__: str(reason) for p in PEERS} for workload in FIXED}
         numbers: Numbers = {}
         for workload in FIXED:
             numbers[workload] = found = {}
+            buffers = device.inputs(workload)
             for peer in PEERS:
                 try:
-                    found[peer.__name__] = peer(workload, device.inputs(workload))
+                    found[peer.__name__] = peer(workload, buffers)
                 except NotImplementedError as reason:
                     found[peer.__name__] = str(reason)
         return numbers
