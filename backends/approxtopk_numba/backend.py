@@ -12,6 +12,7 @@ from approxtopk import Request
 from approxtopk_numpy.backend import NumpyBackend, put_rows, rows_last, take_rows
 
 from .launch import LONGEST_KB, is_exact, launch
+from .pieces import select_in_pieces
 from .run import run
 
 _Array = NDArray[Any]
@@ -20,6 +21,10 @@ _Arrays = tuple[_Array, ...]
 
 #: Arrays that the kernels can't read as they lie are copied in blocks of about this many bytes.
 BLOCK_BYTES = 1 << 22
+#: Into at least that many parts.
+PARTS = 24
+#: A row that is shorter is not worth being cut in pieces.
+PIECES_BYTES = 1 << 19
 
 
 class NumbaBackend(NumpyBackend):
@@ -47,15 +52,19 @@ class NumbaBackend(NumpyBackend):
             run(arr, *out, exact, request)
         else:
             source, values, indices = rows_last((arr, *out), request.axis)
-            block = block_rows(request, arr.itemsize)
+            block, count = block_rows(request, arr.itemsize)
             for begin in range(0, request.rows, block):
                 end = min(begin + block, request.rows)
                 rows = take_rows(source, begin, end)
-                rows = np.ascontiguousarray(rows, rows.dtype.newbyteorder("="))
+                native = rows.dtype.newbyteorder("=")
                 shape = (end - begin, request.k)
-                found = np.empty(shape, rows.dtype), np.empty(shape, request.index_dtype)
-                one = replace(request, shape=rows.shape, axis=1)
-                run(rows, *found, exact[begin:end], one)
+                found = np.empty(shape, native), np.empty(shape, request.index_dtype)
+                some = replace(request, shape=rows.shape, axis=1)
+                if count > 1:
+                    select_in_pieces(rows[0], found, exact[begin:end], some, count)
+                else:
+                    rows = np.ascontiguousarray(rows, native)
+                    run(rows, *found, exact[begin:end], some)
                 put_rows(values, begin, end, found[0])
                 put_rows(indices, begin, end, found[1])
         return (*out, exact.reshape(request.rows_shape)) if request.certificate else out
@@ -79,7 +88,12 @@ def _flat(arr: _Array) -> bool:
     return flags.c_contiguous and flags.aligned and arr.dtype.isnative
 
 
-def block_rows(request: Request, itemsize: int) -> int:
-    """Rows to copy at once. NumPy may need two copies to lay them out: together a twelfth."""
-    fitting = max(1, BLOCK_BYTES // (request.n * itemsize))
-    return max(1, min(fitting, request.rows // 24))
+def block_rows(request: Request, itemsize: int) -> tuple[int, int]:
+    """Rows to copy at once, and into how many pieces to cut a single one.
+
+    NumPy may need two copies to lay rows out: together they are a twelfth.
+    """
+    fitting = BLOCK_BYTES // (request.n * itemsize)
+    block = max(1, min(fitting, request.rows // PARTS))
+    pieces = -(-PARTS // request.rows) if request.n * itemsize >= PIECES_BYTES else 1
+    return block, pieces if block == 1 else 1

@@ -55,12 +55,15 @@ def order_keys(elements: _Array, order: Order) -> _Array:
 
 def sort_rows(values: _Array, indices: _Array, order: Order) -> None:
     """Put rows of bits and their indices best first; they come, and stay where tied, by index."""
-    keys = ~order_keys(values, order)
+    keys = order_keys(values, order)
+    np.invert(keys, out=keys)
     if order.bits.itemsize <= 4:  # one sort of key and place together, which NumPy does by SIMD
-        places = keys.astype(np.uint64) << np.uint64(32)
+        places = keys.astype(np.uint64)
+        places <<= np.uint64(32)
         places |= np.arange(values.shape[1], dtype=np.uint64)
         places.sort(axis=1)
-        best = (places & np.uint64(2**32 - 1)).astype(np.int64)
+        places &= np.uint64(2**32 - 1)
+        best = places.view(np.int64)
     else:
         best = np.argsort(keys, axis=1, kind="stable")
     values[:] = np.take_along_axis(values, best, axis=1)

@@ -12,8 +12,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from .cache import entry
 from .intrinsics import PACE, load, lowest_bit, order_key, store
-from .kernels import clear, count_regions, entry, glue, reaching, stage1, threshold
+from .kernels import clear, count_regions, glue, reaching, stage1, threshold
 from .launch import STEPS, TILE_BYTES
 
 #: `reaching` says so where all of PACE elements do.

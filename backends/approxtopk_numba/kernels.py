@@ -17,13 +17,11 @@ arrays that come from outside, offsets instead of slices, each loop written once
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from numba import njit
 
 from . import launch
+from .cache import entry
 from .intrinsics import (
     PACE,
     insert,
@@ -37,19 +35,6 @@ from .intrinsics import (
     tally,
 )
 from .launch import STEPS, TILE_BYTES
-
-
-def entry(function: Callable[..., Any]) -> Any:
-    """Compile what Python calls, and cache it by Numba's own means, see NUMBA_CACHE_DIR.
-
-    Numba compiles anew when the file of such a function has changed, but doesn't look at the
-    files it uses: remove the cache after editing `intrinsics` or `launch`.
-    """
-    try:
-        return njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # no folder can be written to
-        return njit(nogil=True)(function)
-
 
 #: Inner loops, put together by LLVM. They run 15 % faster so than as `glue`.
 inlined = njit(nogil=True, forceinline=True)

@@ -29,6 +29,12 @@ SPARE = 1024
 #: What a thread must have to do to be worth waking: reading 4 MiB takes it some 100 us.
 BYTES_PER_THREAD = 1 << 22
 
+#: Rows are handed to threads in this many pieces per thread, so that a slow one holds up little.
+PIECES = 4
+
+#: Winners that are sorted or converted at once, unless one row has more.
+SOME_WINNERS = 1 << 12
+
 ITEMSIZE = {
     "uint8": 1,
     "int8": 1,
@@ -60,6 +66,8 @@ class Launch:
         Into how many parts stage 1 splits a row. If more than one, rows come one after another.
     threads : int
         How many threads share the work.
+    piece : int
+        How many rows a thread takes at a time.
     workspace : int
         Bytes of scratch memory of all threads.
     """
@@ -70,6 +78,7 @@ class Launch:
     collected: int
     parts: int
     threads: int
+    piece: int
     workspace: int
 
 
@@ -100,9 +109,22 @@ def launch(request: Request) -> Launch:
             threads = min(threads, request.rows)
         lanes = kb * width * parts if spread or parts > 1 else 0
         keys = (kb + 1) * b + count_regions(n, width, tile) + lanes
+    piece = -(-request.rows // (threads * PIECES)) if threads > 1 else request.rows
+    if request.sorted or request.index_dtype != "int64":
+        piece = max(1, min(piece, SOME_WINNERS // k))
+    piece = 1 if parts > 1 else piece
     scratch = keys * itemsize + collected * 8
+    if request.sorted:
+        scratch = max(scratch, piece * k * sorting_bytes(itemsize))
+    if request.index_dtype != "int64":
+        scratch += piece * k * 8
     workspace = scratch if parts > 1 else scratch * threads
-    return Launch(exact, width, keys, collected, parts, threads, workspace)
+    return Launch(exact, width, keys, collected, parts, threads, piece, workspace)
+
+
+def sorting_bytes(itemsize: int) -> int:
+    """Of temporary arrays for each winner that `bits.sort_rows` sorts."""
+    return 24 + itemsize if itemsize <= 4 else 40
 
 
 def bucket_width(request: Request, itemsize: int) -> int:

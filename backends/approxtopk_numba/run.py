@@ -18,9 +18,6 @@ from .threads import spread
 
 _Array = NDArray[Any]
 
-#: Rows are handed to threads in this many pieces per thread, so that a slow one holds up little.
-PIECES = 4
-
 
 class Job(NamedTuple):
     """What follows from a request, worked out once: a small call is over in 3 us."""
@@ -61,50 +58,50 @@ def run(
     x, found = arr.reshape(-1).view(this.bits), values.reshape(-1).view(this.bits)
     proved = exact.reshape(-1).view(np.uint8)
     if this.alone:
-        _run_rows(this, x, found, indices.reshape(-1), proved, 0, this.rows)
+        _run_rows(this, x, found, indices.reshape(-1), proved, this.rows)
         return
-    wide = indices  # kernels for int64 alone: each would take as long to compile as the first
-    if request.index_dtype != "int64":
-        wide = np.empty(indices.shape, np.int64)
-    _share(this, x, found, wide.reshape(-1), proved)
-    if wide is not indices:
-        indices[...] = wide
+    _share(this, x, found, indices.reshape(-1), proved)
 
 
 def _share(this: Job, x: _Array, values: _Array, indices: _Array, exact: _Array) -> None:
-    plan, rows = this.plan, this.rows
-    if plan.parts > 1:
-        for row in range(rows):
-            some = (flat.reshape(rows, -1)[row] for flat in (x, values, indices, exact))
-            _run_in_parts(this, *some)
-        _sort(this, values, indices, 0, rows)
-        return
+    plan, n, k = this.plan, this.n, this.k
+    select = _run_rows if plan.parts == 1 else _run_in_parts
 
     def some_rows(begin: int, end: int) -> None:
-        _run_rows(this, x, values, indices, exact, begin, end)
-        _sort(this, values, indices, begin, end)
+        some = slice(begin * k, end * k)
+        found, wide = values[some], indices[some]
+        if wide.dtype != np.int64:  # to have kernels for int32 would take as long to compile again
+            wide = np.empty(len(wide), np.int64)
+        select(this, x[begin * n : end * n], found, wide, exact[begin:end], end - begin)
+        if this.request.sorted:
+            sort_rows(found.reshape(-1, k), wide.reshape(-1, k), this.how)
+        if wide.dtype != indices.dtype:
+            indices[some] = wide
 
-    size = -(-rows // (plan.threads * PIECES)) if plan.threads > 1 else rows
-    pieces = [(begin, min(begin + size, rows)) for begin in range(0, rows, size)]
-    spread(some_rows, pieces, plan.threads)
+    bounds = range(0, this.rows, plan.piece)
+    pieces = [(begin, min(begin + plan.piece, this.rows)) for begin in bounds]
+    spread(some_rows, pieces, plan.threads if plan.parts == 1 else 1)
 
 
 def _run_rows(
-    this: Job, x: _Array, values: _Array, indices: _Array, exact: _Array, begin: int, end: int
+    this: Job, x: _Array, values: _Array, indices: _Array, exact: _Array, rows: int
 ) -> None:
     request, plan, how = this.request, this.plan, this.how
     keys = np.empty(plan.keys, this.bits)
-    rows = (x, this.n, begin, end, values, indices)
+    all_rows = (x, this.n, 0, rows, values, indices)
     if plan.exact:
         places = np.empty(plan.collected, np.int64)
-        select_exactly(*rows, this.k, plan.width, how.infinity, how.flip, keys, places)
+        select_exactly(*all_rows, this.k, plan.width, how.infinity, how.flip, keys, places)
     else:
         buckets = (request.b, plan.width, request.interleaved, this.levels)
-        select_rows(*rows, exact, this.k, *buckets, how.infinity, how.flip, keys)
+        select_rows(*all_rows, exact, this.k, *buckets, how.infinity, how.flip, keys)
 
 
-def _run_in_parts(this: Job, x: _Array, values: _Array, indices: _Array, exact: _Array) -> None:
+def _run_in_parts(
+    this: Job, x: _Array, values: _Array, indices: _Array, exact: _Array, rows: int
+) -> None:
     """One long row, whose stage 1 several threads share."""
+    assert rows == 1
     plan, how, n, b, kb = this.plan, this.how, this.n, this.request.b, this.request.kb
     width, order = plan.width, (how.infinity, how.flip)
     keys = np.empty(plan.keys, this.bits)
@@ -122,9 +119,3 @@ def _run_in_parts(this: Job, x: _Array, values: _Array, indices: _Array, exact: 
     spread(one_part, [(part,) for part in range(plan.parts)], plan.threads)
     row = (x, n, values, indices, exact, this.k, b, width, plan.parts, lanes, this.levels)
     finish_row(*row, *order, keys)
-
-
-def _sort(this: Job, values: _Array, indices: _Array, begin: int, end: int) -> None:
-    if this.request.sorted:
-        rows = values.reshape(this.rows, -1)[begin:end], indices.reshape(this.rows, -1)[begin:end]
-        sort_rows(*rows, this.how)

@@ -83,3 +83,10 @@ def few_elements_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     memory.block_rows.cache_clear()
     yield
     memory.block_rows.cache_clear()
+
+
+@pytest.fixture
+def rows_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Numba backend copies every row that it has to in seven pieces, however short it is."""
+    backend = pytest.importorskip("approxtopk_numba.backend")
+    monkeypatch.setattr(backend, "block_rows", lambda *_: (1, 7))

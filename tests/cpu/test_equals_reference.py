@@ -90,6 +90,20 @@ def test_wherever_the_elements_lie(backend: str, case: Case, way: int) -> None:
     check(case, backend, *ways[way])
 
 
+@quick
+@given(case=cases("float32", (1, 2)), exact=st.booleans())
+def test_numba_in_pieces(rows_are_cut: None, case: Case, exact: bool) -> None:
+    """Long rows that have to be copied; their certificate too."""
+    spaced = np.zeros((len(case.rows), 2 * case.rows.shape[1]), case.rows.dtype)[:, ::2]
+    spaced[:] = case.rows
+    check(case, "numba", spaced)
+    how = {**case.how, "certificate": True, **({"recall": 1.0} if exact else {})}
+    got = approxtopk.topk(spaced, case.k, backend="numba", **how)
+    true = approxtopk.topk(case.rows, case.k, backend="numpy", **how)
+    np.testing.assert_array_equal(np.sort(got.indices), np.sort(true.indices))
+    np.testing.assert_array_equal(got.exact, true.exact)
+
+
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("largest", [True, False])
 def test_bfloat16(backend: str, largest: bool) -> None:

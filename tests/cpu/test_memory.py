@@ -44,7 +44,14 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize(
     "how",
-    [{}, {"recall": 1.0}, {"sorted": True}, {"certificate": True}, {"interleaved": False}],
+    [
+        {},
+        {"recall": 1.0},
+        {"sorted": True},
+        {"certificate": True},
+        {"interleaved": False},
+        {"index_dtype": "int32"},
+    ],
     ids=str,
 )
 @pytest.mark.parametrize(

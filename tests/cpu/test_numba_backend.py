@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import python
 
 import approxtopk
 from approxtopk.backend import Request
@@ -23,9 +24,6 @@ def request(
     return Request(shape, dtype, "cpu", len(shape) - 1, k, plan.b, plan.kb)
 
 
-WORKLOADS = [((1, 2**20), 64), ((1, 2**24), 1024), ((64, 131072), 64), ((32, 65536), 8192)]
-
-
 def test_long_queues_are_left_to_numpy() -> None:
     arr = np.arange(1000, dtype=np.float32)
     why = approxtopk.explain(arr, 50, b=10, kb=9)
@@ -33,41 +31,6 @@ def test_long_queues_are_left_to_numpy() -> None:
     assert "kb=9" in why.passed_over["numba"]
     assert approxtopk.explain(arr, 50, b=10, kb=8).backend == "numba"
     assert approxtopk.explain(arr, 9, b=10, kb=9).backend == "numba"  # exact: no queue is needed
-
-
-@pytest.mark.parametrize(("shape", "k"), WORKLOADS)
-def test_workspace_is_at_most_a_tenth_of_input_and_output(shape: tuple[int, int], k: int) -> None:
-    from approxtopk_numba.launch import launch
-
-    asked = request(shape, k)
-    moved = 4 * shape[0] * shape[1] + 12 * shape[0] * k
-    assert launch(asked).workspace <= 0.1 * moved
-
-
-@pytest.mark.parametrize("recall", [0.99, 1.0])
-@pytest.mark.parametrize(("shape", "k"), [((1, 2**22), 64), ((64, 2**14), 64), ((8, 2**16), 8192)])
-def test_workspace_is_what_is_taken(shape: tuple[int, int], k: int, recall: float) -> None:
-    arr = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-    stated = approxtopk.explain(arr, k, recall=recall, backend="numba").workspace_bytes
-    approxtopk.topk(arr, k, recall=recall, backend="numba")
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    tracemalloc.reset_peak()
-    result = approxtopk.topk(arr, k, recall=recall, backend="numba")
-    peak = tracemalloc.get_traced_memory()[1] - before
-    tracemalloc.stop()
-    assert peak <= stated + sum(part.nbytes for part in result) + 20_000  # objects of Python
-
-
-def test_strided_rows_are_copied_in_blocks() -> None:
-    arr = np.random.default_rng(0).standard_normal((2**14, 256), dtype=np.float32)
-    approxtopk.topk(arr, 16, axis=0, backend="numba")
-    tracemalloc.start()
-    tracemalloc.reset_peak()
-    values, indices = approxtopk.topk(arr, 16, axis=0, backend="numba")
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak <= 0.1 * arr.nbytes + 2 * (values.nbytes + indices.nbytes) + 500_000
 
 
 def test_calls_from_many_threads(many_threads: None) -> None:
@@ -148,10 +111,44 @@ def test_int32_indices_and_out() -> None:
     np.testing.assert_array_equal(got.values, expected.values)
 
 
+CACHED = """
+import numpy
+from approxtopk import Request
+from approxtopk_numba.backend import NumbaBackend
+from approxtopk_numba.exact import select_exactly
+NumbaBackend().topk(numpy.zeros(50, "uint8"), Request((50,), "uint8", "cpu", 0, k=5, b=50, kb=1))
+print(select_exactly.stats.cache_path, sum(select_exactly.stats.cache_hits.values()), sep="\\n")
+"""
+
+
+WHERE = """
+from approxtopk_numba.exact import select_exactly
+print(select_exactly.stats.cache_path)
+"""
+
+
+def test_compiled_code_is_cached_in_the_users_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in the package, even if that can be written to."""
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for hits in (0, 1):
+        done = python(tmp_path, CACHED)
+        assert done.returncode == 0, done.stderr
+        folder, found = done.stdout.split("\n")[:2]
+        assert int(found) == hits
+        assert tmp_path in Path(folder).parents
+    assert list(Path(folder).glob("exact.select_exactly-*.nbi"))
+
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "elsewhere"))
+    done = python(tmp_path, WHERE)
+    assert tmp_path / "elsewhere" in Path(done.stdout.strip()).parents
+
+
 def test_without_a_folder_to_cache_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    from numba.core.caching import CacheImpl
+    from approxtopk_numba import cache
 
-    from approxtopk_numba.kernels import entry
-
-    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
-    assert entry(lambda number: number + 1)(1) == 2
+    monkeypatch.setattr(cache._Files, "_locator_classes", [])
+    assert cache.entry(lambda number: number + 1)(1) == 2
