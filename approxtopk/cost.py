@@ -10,7 +10,8 @@ array.
 
 from __future__ import annotations
 
-from .backend import count_candidates
+from .backend import count_candidates, is_lossless
+from .exactness import estimates
 
 #: Stage 1 per element, by kb: insertions into longer queues.  From kb = 4 on arithmetic is the
 #: bound (two operations per kept element), so it grows by kb / 4.
@@ -22,6 +23,11 @@ STAGE1_PER_KB = STAGE1[4] / 4
 STAGE2_PER_CANDIDATE = 1.5
 CROWDED = 4096  #: Candidates that add 1 to that, …
 MOST_CROWDED = 8.0  #: … as often as this at the most.
+
+#: Certificate: every result is counted by its bucket; and an element read again costs as much as
+#: the 32 bytes that come with it, for its neighbours are in other buckets.
+CERTIFICATE_PER_RESULT = 4.0
+READ_AGAIN = 8.0
 
 #: What it costs a row that there are fewer buckets than threads for it, so that several share a
 #: bucket and their queues are merged: a part of reading it and the steps of merging.
@@ -36,6 +42,19 @@ def plan_cost(n: int, k: int, b: int, kb: int) -> float:
     """Estimated cost of one row, in elements read."""
     merging = MERGING_PER_ELEMENT * n + MERGING if b < wide(n) else 0.0
     return _stage1(n, kb) + _stage2(count_candidates(n, b, kb), k) + merging
+
+
+def exact_cost(n: int, k: int, b: int, kb: int) -> float:
+    """The same for an exact answer: with certificate, and the expected cost of repair.
+
+    A row that needs it has its results and what joins them selected from once more.
+    """
+    cost = plan_cost(n, k, b, kb)
+    if is_lossless(n, k, b, kb):
+        return cost
+    repair, read_again = estimates(n, k, b, kb)
+    cost += CERTIFICATE_PER_RESULT * k + READ_AGAIN * read_again
+    return cost + repair * _stage2(2 * k, k)
 
 
 def cost_floor(n: int, k: int, kb: int) -> float:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from . import validate
 from .backend import count_candidates, is_lossless
-from .cost import SHORT_ROW, cost_floor, plan_cost, wide
+from .cost import SHORT_ROW, cost_floor, exact_cost, plan_cost, wide
+from .exactness import read_again, repair_probability
 from .hypergeometric import expected_recall as _expected_recall
 
 #: JAX's `approx_max_k` has the same default.
@@ -51,7 +52,22 @@ class Plan:
     @property
     def cost(self) -> float:
         """Estimated cost over that of reading the row once; see `approxtopk.cost`."""
-        return plan_cost(self.n, self.k, self.b, self.kb) / max(self.n, 1)
+        cost = exact_cost if self.exact else plan_cost
+        return cost(self.n, self.k, self.b, self.kb) / max(self.n, 1)
+
+    @property
+    def repair_probability(self) -> float:
+        """Probability that what stages 1 and 2 find in a row isn't its true top-k.
+
+        On randomly ordered values. Such a row is repaired where the answer is to be exact, and
+        else has no certificate.
+        """
+        return repair_probability(self.n, self.k, self.b, self.kb) if self.n else 0.0
+
+    @property
+    def read_again(self) -> float:
+        """Expected number of elements of a row read again, for its certificate or its repair."""
+        return read_again(self.n, self.k, self.b, self.kb) if self.n else 0.0
 
 
 def plan(
@@ -180,9 +196,9 @@ def _choose(n: int, k: int, recall: float | None, b: int | None, kb: int | None)
     elif k == 0:  # nothing to select: one bucket, so that every field is in range
         b, kb = b or min(n, 1), kb or min(n, 1)
     elif b is not None:
-        kb = _smallest_kb(n, k, b, recall)
+        kb = _exact_kb(n, k, b) if recall == 1.0 else _smallest_kb(n, k, b, recall)
     elif kb is not None:
-        b = _good_b(n, k, kb, target)
+        b = _exact_b(n, k, kb) if recall == 1.0 else _good_b(n, k, kb, target)
         kb = min(kb, -(-n // b))
     else:
         return _cheapest(alternatives(n, k, target))
@@ -201,13 +217,11 @@ def _cheapest(plans: Iterator[Plan]) -> Plan:
 
 def alternatives(n: int, k: int, recall: float) -> Iterator[Plan]:
     """The cheapest good plan for each queue length that the planner considers."""
-    if recall == 1.0:  # every element is a candidate: the answer is stage 2's alone
-        yield _make(n, k, n, 1)
-        return
+    exact = recall == 1.0
     for kb in PLANNED_KB:
         if kb <= k:
-            b = _good_b(n, k, kb, recall)
-            yield _make(n, k, b, min(kb, -(-n // b)))
+            b = _exact_b(n, k, kb) if exact else _good_b(n, k, kb, recall)
+            yield _make(n, k, b, min(kb, -(-n // b)), repaired=exact)
 
 
 def _make(n: int, k: int, b: int, kb: int, repaired: bool = False) -> Plan:
@@ -217,9 +231,7 @@ def _make(n: int, k: int, b: int, kb: int, repaired: bool = False) -> Plan:
 
 
 def _reaches(n: int, k: int, b: int, kb: int, recall: float) -> bool:
-    """Whether the plan is good enough; 1.0 must hold for every input, not after rounding."""
-    if recall == 1.0:
-        return is_lossless(n, k, b, kb)
+    """Whether the plan is good enough, for a recall below 1."""
     return count_candidates(n, b, kb) >= k and _expected_recall(n, k, b, kb) >= recall
 
 
@@ -242,6 +254,35 @@ def _good_b(n: int, k: int, kb: int, recall: float) -> int:
     if kb > -(-n // wider):  # a plan of shorter queues
         return smallest
     return min(smallest, wider, key=lambda b: plan_cost(n, k, b, kb))
+
+
+def _exact_kb(n: int, k: int, b: int) -> int:
+    """The queue length of least cost for `b` buckets and an exact answer."""
+    least = -(-k // b)
+    longest = min(-(-n // b), least + PLANNED_KB[-1])
+    return min(range(least, longest + 1), key=lambda kb: exact_cost(n, k, b, kb))
+
+
+def _exact_b(n: int, k: int, kb: int) -> int:
+    """The width of least cost for queues of `kb` and an exact answer.
+
+    Cost falls with the width as less is read again, then rises with the candidates. The step at
+    `wide` parts this valley in two.
+    """
+    grid = widths(n)
+    first, last = bisect_left(grid, -(-k // kb)), len(grid) - 1
+    step = max(first, bisect_left(grid, wide(n)))
+
+    @cache
+    def cost(i: int) -> float:
+        return exact_cost(n, k, grid[i], min(kb, -(-n // grid[i])))
+
+    best = step + bisect_left(range(step, last), True, key=lambda i: cost(i) <= cost(i + 1))
+    if first < step and plan_cost(n, k, grid[first], kb) < cost(best):
+        narrow = range(first, step - 1)
+        other = first + bisect_left(narrow, True, key=lambda i: cost(i) <= cost(i + 1))
+        best = min(best, other, last, key=cost)
+    return grid[best]
 
 
 def _smallest_b(n: int, k: int, kb: int, recall: float) -> int:

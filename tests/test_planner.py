@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from approxtopk import Plan, expected_recall, plan
-from approxtopk.cost import plan_cost
+from approxtopk.cost import exact_cost, plan_cost
 from approxtopk.hypergeometric import bucket_misses, probability
 from approxtopk.planner import PLANNED_KB, alternatives, widths
 
@@ -201,17 +201,15 @@ CASES = [
 def test_the_plan_is_the_cheapest_of_the_grid(n, k, recall):
     chosen = plan(n, k, recall=recall)
     assert chosen.recall >= recall
-    assert chosen.recall == expected_recall(n, k, chosen.b, chosen.kb)
+    assert chosen.exact or chosen.recall == expected_recall(n, k, chosen.b, chosen.kb)
     assert chosen.candidates >= k
-    if recall == 1.0:
-        assert chosen.exact
-        return
+    cost = exact_cost if recall == 1.0 else plan_cost
     costs = [
-        plan_cost(n, k, b, min(kb, -(-n // b)))
+        cost(n, k, b, min(kb, -(-n // b)))
         for kb in PLANNED_KB
         for b in widths(n)
         if sum(count * min(kb, s) for count, s in sizes(n, b)) >= k
-        and expected_recall(n, k, b, min(kb, -(-n // b))) >= recall
+        and (recall == 1.0 or expected_recall(n, k, b, min(kb, -(-n // b))) >= recall)
     ]
     assert chosen.cost * n <= min(costs) * (1 + 1e-12)
     assert chosen in alternatives(n, k, recall)
@@ -264,8 +262,7 @@ def test_exact_is_no_rounding():
     close = plan(2**20, 16, b=2**19, kb=1)
     assert close.recall < 1.0
     assert plan(2**20, 3, b=4096, kb=2).exact is False
-    assert plan(2**20, 16, b=64, recall=1.0).kb == 16
-    assert plan(2**20, 16, b=2**19, recall=1.0).kb == 2  # buckets are kept whole
+    assert plan(2**20, 3, b=4096, kb=2, recall=1.0).exact is True  # for it is repaired
 
 
 def test_widths():
