@@ -83,6 +83,7 @@ assert approxtopk.topk(x, 2, out=out, sorted=True).values is out[0]
 assert out[0].tolist() == [5, 4] and out[1].tolist() == [4, 2]
 assert approxtopk.recall(out, approxtopk.topk(x, 2, recall=1.0)) == 1.0
 for bad, message in ((dict(arr=x, k=6), "k must be in [0, 5]"),
+                     (dict(arr=x, k=1, certificate=True), "array.array holds no booleans"),
                      (dict(arr=array("H", [1]), k=1), "arr has dtype uint16")):
     try:
         approxtopk.topk(**bad)
