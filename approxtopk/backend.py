@@ -82,6 +82,11 @@ class Request:
         return count_candidates(self.n, self.b, self.kb)
 
     @cached_property
+    def itemsize(self) -> int:
+        """Bytes of an element, by the number in its dtype's name."""
+        return int("".join(filter(str.isdigit, self.dtype))) // 8
+
+    @cached_property
     def out_shape(self) -> tuple[int, ...]:
         """Shape of values and indices."""
         return (*self.shape[: self.axis], self.k, *self.shape[self.axis + 1 :])

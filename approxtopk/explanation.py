@@ -24,8 +24,16 @@ class Explanation:
         Buckets and queue length, with the expected recall.
     expected_recall : float
         The plan's; on randomly ordered values.
+    repair_probability : float
+        The share of rows whose true top-k the two stages are expected to miss, on randomly ordered
+        values: repaired where the answer is to be exact, else without a certificate.
+    read_again_bytes : float
+        What is expected to be read again of all rows for a certificate or repair by that plan. A
+        backend that looks at the whole array twice anyway has no need to.
     workspace_bytes : int
         Extra memory besides the output.
+    certificate : bool
+        Whether a boolean per row was asked for.
     passed_over : dict
         Backends of higher preference, each with the reason why it does not serve the call.
     """
@@ -34,7 +42,10 @@ class Explanation:
     kernel: str
     plan: Plan
     expected_recall: float
+    repair_probability: float
+    read_again_bytes: float
     workspace_bytes: int
+    certificate: bool
     passed_over: dict[str, str]
 
     def __str__(self) -> str:
@@ -45,8 +56,14 @@ class Explanation:
             f"plan       n={plan.n} k={plan.k} b={plan.b} kb={plan.kb}: "
             f"{plan.candidates} candidates",
             f"recall     {self.expected_recall:.6f} expected" + (", exact" * plan.exact),
-            f"workspace  {self.workspace_bytes} bytes",
         ]
+        if self.repair_probability and (plan.exact or self.certificate):
+            missed = "repaired" if plan.exact else "not certified"
+            lines.append(
+                f"rows       {self.repair_probability:.3g} of them expected to be {missed}, "
+                f"{self.read_again_bytes:.0f} bytes read again"
+            )
+        lines.append(f"workspace  {self.workspace_bytes} bytes")
         lines += [f"not {name}: {reason}" for name, reason in self.passed_over.items()]
         return "\n".join(lines)
 
@@ -96,11 +113,15 @@ def explain(
         *(type(arr), info, k, b, kb, recall, axis, largest, sorted, interleaved, index_dtype),
         *(certificate, backend if backend is not None else dispatch.chosen.get()),
     )
+    plan, request = call.plan, call.request
     return Explanation(
         backend=call.name,
-        kernel=call.backend.kernel(call.request),
-        plan=call.plan,
-        expected_recall=call.plan.recall,
-        workspace_bytes=call.backend.workspace(call.request),
+        kernel=call.backend.kernel(request),
+        plan=plan,
+        expected_recall=plan.recall,
+        repair_probability=plan.repair_probability,
+        read_again_bytes=request.rows * plan.read_again * request.itemsize,
+        workspace_bytes=call.backend.workspace(request),
+        certificate=request.certificate,
         passed_over=dict(call.passed_over),
     )
