@@ -28,7 +28,7 @@ _PARTS = {
     "stage2": ("element", "params", "output", "team", "merge", "select", "sort", "finish"),
     "certify": (
         *("element", "params", "output", "team", "merge", "select", "sort", "finish"),
-        "certify",
+        *("buckets", "certify", "winners"),
     ),
     "sort": ("element", "params", "output", "team", "merge", "sort"),
 }

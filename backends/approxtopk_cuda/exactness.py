@@ -5,19 +5,19 @@ What they are is told in ``kernels/certify.cuh``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from .problem import Device, Launch, Problem, Schedule
 from .variants import Kernel, common_defines, entry_bytes
 
-__all__ = ["certified", "marks_for", "settle"]
+__all__ = ["at_its_end", "bucket_fields", "certified", "named", "settle"]
 
 #: Winners that a block sorts in shared memory.
 MAX_SORT = 4096
 #: Elements of flagged buckets that a thread holds at a time; as in certify.cuh.
 _GATHERED = 2
 #: Shared memory that `SelectSpace` and `CertifySpace` take at most.
-_SPACE = 14 * 1024
+_SPACE = 16 * 1024
 _MAX_GRID = 2**31 - 1
 
 
@@ -32,45 +32,57 @@ def settle(p: Problem) -> Problem:
 
 def certified(p: Problem, device: Device, schedule: Schedule) -> Schedule:
     """A schedule, and what is asked about its results being exact."""
-    if not (p.certificate or p.repair):
+    if not (p.certificate or p.repair) or schedule.launches[-1].certifies:
         return schedule
     launch, entries = _certify(p, device)
     return replace(
         schedule,
-        name=f"{schedule.name}, {'repair' if p.repair else 'certificate'}",
+        name=named(p, schedule.name),
         launches=(*schedule.launches, launch),
         entries=max(schedule.entries, entries),
     )
 
 
-@dataclass(frozen=True)
-class Marks:
-    """Shared memory for counts of a range of buckets, a byte each, and a list of flagged ones."""
-
-    range: int  #: buckets that are looked at together
-    words: int
+def named(p: Problem, name: str) -> str:
+    """The name of a schedule that does what is asked about its results being exact."""
+    asked = "repair" if p.repair else "certificate" if p.certificate else ""
+    return f"{name}, {asked}" if asked else name
 
 
-def marks_for(p: Problem, words: int) -> Marks:
-    """As many buckets at a time as fit in so many words of four bytes."""
-    most = (p.k - 1) // p.kb  # flagged buckets of a row
-    needed = -(-p.b // 4) + min(p.b, most)
-    if needed <= words:
-        return Marks(p.b, needed)
-    # A range of r buckets needs r / 4 words and the list's, which is no longer than r.
-    buckets = max(4 * (words - most), words * 4 // 5) // 4 * 4
-    return Marks(buckets, buckets // 4 + min(buckets, most))
+def at_its_end(p: Problem, team: int, dead: int) -> tuple[int, int]:
+    """What a team needs to certify its row itself.
+
+    Given places of shared memory that it doesn't need any more by then: the places that repair
+    needs, and bytes of shared memory in all.
+    """
+    entries = _entries(p, team) if p.repair else 0
+    places = _aligned(max(dead, entries) + p.k)
+    words = -(-p.b // 4) + p.k // p.kb
+    return entries, places * entry_bytes(p.dtype) + 4 * words
+
+
+def bucket_fields(p: Problem, in_range: int) -> tuple[tuple[str, int], ...]:
+    """What the kernels are told of buckets, `in_range` of which they look at together."""
+    run, longer = divmod(p.n, p.b)
+    droppers = p.b if run > p.kb else longer if run == p.kb else 0
+    return (("range", in_range), ("run", run), ("longer", longer), ("droppers", droppers))
 
 
 def _certify(p: Problem, device: Device) -> tuple[Launch, int]:
     """The launch, and the entries of scratch memory that it needs."""
     threads = _threads(p, device)
-    budget = device.shared_per_block - _SPACE
+    words = (device.shared_per_block - _SPACE) // 4
+    entry = entry_bytes(p.dtype) // 4  # words of one
     entries = _entries(p, threads) if p.repair else 0
-    # Half of shared memory is enough for marks: more ranges cost little beside so many results.
-    in_shared = entries * entry_bytes(p.dtype) <= budget // 2
-    space = entries * entry_bytes(p.dtype) if in_shared else 0
-    marks = marks_for(p, (budget - space) // 4)
+    most = p.k // p.kb  # buckets that results can fill; tau's may be listed for nothing
+    buckets, needed = p.b, -(-p.b // 4) + most
+    winners = _aligned(p.k + entries) * entry + needed <= words
+    shared = winners or _aligned(entries) * entry <= words // 2
+    places = _aligned(p.k * winners + entries * shared) * entry
+    if places + needed > words:  # look at a range of buckets at a time
+        left = words - places
+        buckets = max(4 * (left - most), left * 4 // 5) // 4 * 4
+        needed = buckets // 4 + min(buckets, most)
     macros = common_defines(p.dtype, p.largest, p.index_bytes, threads, max(1, 512 // threads))
     macros.update(
         KB=str(p.kb),
@@ -78,17 +90,18 @@ def _certify(p: Problem, device: Device) -> tuple[Launch, int]:
         INTERLEAVED=str(int(p.interleaved)),
         STRIDED=str(int(p.step != 1)),
         REPAIR=str(int(p.repair)),
-        SORTED=str(int(p.sorted and p.repair)),
-        SHARED=str(int(in_shared)),
+        SORTED=str(int(p.sorted)),
+        WINNERS=str(int(winners)),
+        SHARED=str(int(shared)),
         LISTED="0",
         QUICK="0",
         GROUPS="0",
     )
     kernel = Kernel("certify", "certify", tuple(sorted(macros.items())))
-    fields = (("rows", p.rows), ("entries", entries), ("range", marks.range))
-    shared = space + 4 * marks.words
-    launch = Launch(kernel, min(p.rows, _MAX_GRID), threads, shared, fields=fields)
-    return launch, 0 if in_shared else p.rows * entries
+    fields = (*bucket_fields(p, buckets), ("rows", p.rows), ("entries", entries))
+    grid, size = min(p.rows, _MAX_GRID), 4 * (places + needed)
+    launch = Launch(kernel, grid, threads, size, fields=fields, certifies=True)
+    return launch, 0 if shared else p.rows * entries
 
 
 def _threads(p: Problem, device: Device) -> int:
@@ -101,4 +114,9 @@ def _threads(p: Problem, device: Device) -> int:
 def _entries(p: Problem, threads: int) -> int:
     """Places for repair: for the k selected, and twice as many gathered."""
     selected = 1 << (p.k - 1).bit_length() if p.sorted else p.k
-    return -(-(selected + 2 * p.k + _GATHERED * threads) // 4) * 4
+    return selected + 2 * p.k + _GATHERED * threads
+
+
+def _aligned(places: int) -> int:
+    """Places of a list, so that the next one is aligned to 16 bytes."""
+    return -(-places // 4) * 4

@@ -57,6 +57,7 @@ class Launch:
     #: Fields of the kernels' Params that a launch sets.
     fields: tuple[tuple[str, int], ...] = ()
     swapped: bool = False  #: reads the spare candidates and writes the others
+    certifies: bool = False  #: does what is asked about results being exact
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ struct Params {
   u32 width;        // sort: of the runs that a pass merges
   u32 entries;      // repair: places of a row for what it gathers
   u32 range;        // certify: buckets that are looked at together
+  u32 run, longer;  // certify: buckets have `run` elements, the first `longer` of them one more
+  u32 droppers;     // certify: the first so many are longer than kb, so that they drop elements
 };
 
 #if INDEX_BYTES == 4

@@ -1,0 +1,54 @@
+// Buckets of a row: which one an index is in, and reading some of them again.
+//
+// From the command line: KB, INTERLEAVED, STRIDED.
+
+__device__ inline Key element_key(Bits element) {
+  return key_at<Element>(order<Element, LARGEST>((Word)element), 0);
+}
+
+struct Buckets {
+  const Params& p;
+  const Bits* const row;
+
+  __device__ u32 of(u32 index) const {
+#if INTERLEAVED
+    return p.b & (p.b - 1) ? index % p.b : index & (p.b - 1);
+#else
+    const u32 split = p.longer * (p.run + 1);
+    return index < split ? index / (p.run + 1) : p.longer + (index - split) / p.run;
+#endif
+  }
+
+  __device__ u32 index_of(u32 bucket, u32 step) const {
+    return INTERLEAVED ? bucket + step * p.b : bucket * p.run + (bucket < p.longer ? bucket : p.longer) + step;
+  }
+
+  // Reads the elements of listed buckets, N a thread at a time, and calls f(entries, their buckets, which
+  // of them exist): all threads equally often. Neighbouring threads read neighbouring elements where
+  // the list has such.
+  template <class Team, int N, class F> __device__ void each(const u32* list, u32 length, const F& f) const {
+    const u32 longest = p.run + (p.longer != 0);
+    const u32 minors = INTERLEAVED ? length : longest, majors = INTERLEAVED ? longest : length;
+    u32 minor = Team::rank() % minors, major = Team::rank() / minors;
+#pragma unroll 1
+    for (u64 done = 0; done < (u64)length * longest; done += N * Team::size) {
+      Entry<Key> entries[N];
+      u32 buckets[N];
+      Bits elements[N];
+      bool there[N];
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        buckets[j] = major < majors ? list[INTERLEAVED ? minor : major] : 0;
+        const u32 step = INTERLEAVED ? major : minor;
+        there[j] = major < majors && step < p.run + (buckets[j] < p.longer);
+        entries[j].index = index_of(buckets[j], step);
+        elements[j] = there[j] ? row[entries[j].index * (STRIDED ? p.in.step : 1)] : 0;
+        minor += Team::size % minors, major += Team::size / minors;
+        if (minor >= minors) minor -= minors, ++major;
+      }
+#pragma unroll
+      for (int j = 0; j < N; ++j) entries[j].key = element_key(elements[j]);
+      f(entries, buckets, there);
+    }
+  }
+};
