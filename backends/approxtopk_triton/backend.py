@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from approxtopk import Request
-from approxtopk_torch.tensors import Pair, TensorBackend
+from approxtopk_torch.tensors import Pair, TensorBackend, Tensors
 
 from . import launch, policy, tune
 from .layout import Layout, contiguous_strides, row_layout
@@ -18,6 +18,7 @@ class TritonBackend(TensorBackend):
     """Tensors of any strides, on any device that Triton compiles for."""
 
     name = "triton"
+    certifies = True
 
     def __init__(self) -> None:
         self._pipelines: dict[tuple[Request, tuple[int, ...]], launch.Pipeline] = {}
@@ -25,26 +26,32 @@ class TritonBackend(TensorBackend):
     def refuses(self, request: Request) -> str | None:
         return super().refuses(request) or policy.refusal(request)
 
-    def select(self, arr: Tensor, request: Request, out: Pair | None = None) -> Pair:
+    def select(self, arr: Tensor, request: Request, out: Pair | None = None) -> Tensors:
+        result = self._select(arr, request, out)
+        if request.certificate and len(result) == 2:  # nothing was launched to find out
+            return *result, arr.new_ones(request.rows_shape, dtype=torch.bool)
+        return result
+
+    def _select(self, arr: Tensor, request: Request, out: Pair | None) -> Tensors:
         if out is not None and not (out[0].is_contiguous() and out[1].is_contiguous()):
-            for given, made in zip(out, self.select(arr, request), strict=True):
+            values, indices, *exact = self._select(arr, request, None)
+            for given, made in zip(out, (values, indices), strict=True):
                 given.copy_(made)
-            return out
+            return *out, *exact
         if arr.is_neg():  # the bit that says that what is in memory is to be negated
             arr = arr.resolve_neg()
         if arr.is_cuda and arr.get_device() != torch._C._cuda_getDevice():
             with torch.cuda.device(arr.device):
-                return self.select(arr, request, out)
+                return self._select(arr, request, out)
         pipeline = self._pipelines.get((request, arr.stride()))
         if pipeline is None:
             if request.empty:
-                return out or (
-                    arr.new_empty(request.out_shape),
-                    arr.new_empty(request.out_shape, dtype=launch.INDEX_DTYPES[request.index_dtype]),
-                )
+                dtype = launch.INDEX_DTYPES[request.index_dtype]
+                shape = request.out_shape
+                return out or (arr.new_empty(shape), arr.new_empty(shape, dtype=dtype))
             layout = _layout(request, arr.stride())
             if layout is None:  # rows that can't be numbered with one division
-                return self.select(arr.contiguous(), request, out)
+                return self._select(arr.contiguous(), request, out)
             pipeline = self._pipeline(arr, request, layout)
         return pipeline(arr, out)
 
@@ -53,7 +60,7 @@ class TritonBackend(TensorBackend):
         if not tune.TUNING:
             pipeline = _default(request, layout)
         elif tune.can_measure():
-            pipeline = tune.fastest(request, layout, arr)
+            pipeline = tune.fastest(policy.served(request), layout, arr)
         else:
             return _default(request, layout)
         self._pipelines[request, arr.stride()] = pipeline
@@ -72,6 +79,7 @@ def _layout(request: Request, strides: tuple[int, ...]) -> Layout | None:
 
 @lru_cache(maxsize=4096)
 def _default(request: Request, layout: Layout) -> launch.Pipeline:
+    request = policy.served(request)
     device = launch.device_of(request.device)
     return launch.Pipeline(request, layout, device, policy.default(request, layout, device))
 

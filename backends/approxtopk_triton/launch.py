@@ -16,6 +16,7 @@ from approxtopk import Request
 
 from . import schedule
 from .kernels.buckets import bucket_kernel
+from .kernels.certify import certify_kernel
 from .kernels.order import order_kernel
 from .kernels.rounds import long_row_kernel, narrow_kernel
 from .kernels.select import fused_kernel, select_kernel
@@ -30,6 +31,7 @@ KERNELS: dict[str, Any] = {
     "select": select_kernel,
     "narrow": narrow_kernel,
     "long": long_row_kernel,
+    "certify": certify_kernel,
     "order": order_kernel,
 }
 
@@ -46,8 +48,11 @@ class Pipeline:
         self.name = " + ".join(launch.kernel for launch in launches)
         self.workspaces = dict(launch.creates for launch in launches if launch.creates)
         self._request = request
-        self._ordered = any(launch.kernel == "order" for launch in launches)
+        used = {array for launch in launches for array in launch.arrays}
+        self._ordered = schedule.UNORDERED[0] in used
+        self._certifies = schedule.EXACT in used
         names = ["x", *schedule.OUTPUT, *(schedule.UNORDERED if self._ordered else ())]
+        names += [schedule.EXACT] if self._certifies else []
         words = [-(-size // 16) * 2 for size in self.workspaces.values()]  # 16-byte aligned
         self._offsets = [sum(words[:i]) for i in range(len(words))]
         self._words = sum(words)
@@ -57,13 +62,18 @@ class Pipeline:
         self._compiled: dict[tuple[bool, ...], list[tuple[Any, ...]]] = {}
         self._models: tuple[Tensor, ...] = ()
 
-    def __call__(self, arr: Tensor, out: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
-        """Select from `arr` into contiguous tensors, on the current device and stream."""
+    def __call__(self, arr: Tensor, out: tuple[Tensor, Tensor] | None) -> tuple[Tensor, ...]:
+        """Select from `arr` into contiguous tensors, on the current device and stream.
+
+        Returns values and indices, and a certificate where the launches write one.
+        """
         like = self._models or self._make_models(arr)
         values, indices = out or (empty_like(like[0]), empty_like(like[1]))
         tensors = [arr, values, indices]
         if self._ordered:
             tensors += (empty_like(values), empty_like(indices))
+        if self._certifies:
+            tensors.append(empty_like(like[3]))
         pointers = [tensor.data_ptr() for tensor in tensors]
         aligned = tuple([pointer & 15 == 0 for pointer in pointers])
         if self._words:
@@ -74,22 +84,27 @@ class Pipeline:
         if runners is None:
             parts = [work[offset:] for offset in self._offsets]
             self._first([*tensors, *parts], aligned)
-            return values, indices
+            return self._result(tensors)
         # What `kernel[grid](...)` comes to, less what it looks up anew in every call; and with
         # addresses for tensors it asks neither torch nor the driver about them.
         stream = triton.runtime.driver.active.get_current_stream(arr.get_device())
         for run, grid, how, pick, numbers in runners:
             run(*grid, stream, *how, *pick(pointers), *numbers)
-        return values, indices
+        return self._result(tensors)
+
+    def _result(self, tensors: list[Tensor]) -> tuple[Tensor, ...]:
+        exact = (tensors[-1].view(torch.bool),) if self._certifies else ()
+        return tensors[1], tensors[2], *exact
 
     def _make_models(self, arr: Tensor) -> tuple[Tensor, ...]:
         """Tensors of one element each, expanded: torch makes another like them in half the time."""
         request = self._request
         dtype = INDEX_DTYPES[request.index_dtype]
         self._models = (
-            arr.new_empty(1).expand(request.out_shape),
-            arr.new_empty(1, dtype=dtype).expand(request.out_shape),
-            arr.new_empty(1, dtype=torch.int64).expand(self._words),
+            arr.new_empty(()).expand(request.out_shape),
+            arr.new_empty((), dtype=dtype).expand(request.out_shape),
+            arr.new_empty((), dtype=torch.int64).expand(self._words),
+            arr.new_empty((), dtype=torch.uint8).expand(request.rows_shape),
         )
         return self._models
 

@@ -60,6 +60,7 @@ def refusal(request: Request) -> str | None:
     """One sentence on why the kernels can't serve a request, or None."""
     if request.empty:
         return None
+    request = served(request)
     if request.n >= 2**31 or request.rows >= 2**31:
         return f"serves fewer than 2**31 rows and elements in each, not {request.shape}"
     if request.b < request.n and request.kb > LONGEST_QUEUE:
@@ -97,6 +98,21 @@ def configurations(request: Request, layout: Layout, device: Device) -> tuple[Co
     elif can_fuse(request, layout):
         found.append(Config(True, MOST_FUSED // device.warp_size, loads(request)))
     return tuple(found)
+
+
+def served(request: Request) -> Request:
+    """The request to serve instead: exactly, where results can't be repaired, by whole rows."""
+    return request.by_whole_rows() if request.repairs and not repaired(request) else request
+
+
+def repaired(request: Request) -> int:
+    """Results and hidden elements from which one program selects anew; 0 where it can't.
+
+    Twice as many as results, so that each of them may have hidden another.  A row with more is
+    read by its one program again and again, so a row must not be too long.
+    """
+    length = max(256, ceil_pow2(2 * request.k))
+    return length if length <= chunk(request) and request.n <= MOST_READ_AGAIN else 0
 
 
 def direct(request: Request) -> bool:

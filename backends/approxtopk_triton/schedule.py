@@ -14,8 +14,14 @@ from .policy import MOST_THREADS, Config, Device, ceil_pow2, direct, floor_pow2,
 OUTPUT = ("values", "indices")
 UNORDERED = ("unordered values", "unordered indices")
 
+#: One byte a row.
+EXACT = "exact"
+
 #: Candidates that `select_kernel` holds in one tensor, and `long_row_kernel` reads at a time.
 SELECTED, READ_AGAIN = 2048, 4096
+
+#: Results, or elements of flagged buckets, that `certify_kernel` looks at at a time.
+CERTIFIED = 1024
 
 Constants = dict[str, int | bool]
 
@@ -25,10 +31,10 @@ class Launch:
     """One kernel launch.
 
     Its arrays are the input "x", the output, which is `UNORDERED` where it is still to be sorted,
-    and workspaces. A pointer that the kernel won't follow is "x" too.
+    `EXACT`, and workspaces. A pointer that the kernel won't follow is "x" too.
     """
 
-    kernel: str  #: "bucket", "merge", "fused", "narrow", "select", "long" or "order"
+    kernel: str  #: "bucket", "merge", "fused", "narrow", "select", "long", "certify" or "order"
     arrays: tuple[str, ...]
     programs: int
     warps: int
@@ -54,6 +60,8 @@ def launches(
             found.append(_merge(request, layout, device, config))
         if not direct(request):
             found += _selection(request, layout, device, "merged" if config.splits > 1 else "parts")
+    if not request.lossless and (request.exact or request.certificate):
+        found.append(_certify(request, layout, device))
     if _ordered(request):
         found.append(_order(request))
     return tuple(found)
@@ -185,6 +193,28 @@ def _selection(request: Request, layout: Layout, device: Device, source: str) ->
     warps = max(1, lanes // (8 * device.warp_size))
     found.append(Launch("select", arrays, request.rows, warps, constants, {"b": count}))
     return found
+
+
+def _certify(request: Request, layout: Layout, device: Device) -> Launch:
+    lanes = min(CERTIFIED, max(8 * device.warp_size, ceil_pow2(request.k)))
+    list_length = policy.repaired(request) if request.exact else 0
+    constants: Constants = {
+        "KB": request.kb,
+        "LANES": lanes,
+        "GROUP": max(1, lanes // ceil_pow2(policy.steps(request))),
+        "LIST": list_length,
+        "INTERLEAVED": request.interleaved,
+        **_shared(request, layout),
+    }
+    counts = 4 * request.rows * (request.b + request.k // request.kb)
+    return Launch(
+        "certify",
+        ("x", *_out(request), "x" if request.exact else EXACT, "notes"),
+        request.rows,
+        max(1, max(lanes, list_length // 2) // (8 * device.warp_size)),
+        constants,
+        creates=("notes", _bytes(request, list_length) + counts),
+    )
 
 
 def _order(request: Request) -> Launch:

@@ -58,32 +58,26 @@ def narrow_kernel(
     tl.store(new_places + to + lane, tl.full((CHUNK,), NONE, tl.int32), mask=empty)
 
 
-@triton.jit(do_not_specialize=["rows", "k", "n_bit"])
-def long_row_kernel(
-    x, values, indices, source,
-    rows, n, n_bit, b, k, inner, x_outer, x_inner, x_element, out_outer, out_inner, out_element,
+@triton.jit
+def select_by_reading(
+    x, keys, places, base, out_base, values, indices, count, n, n_bit, k, x_element, out_element,
     CHUNK: tl.constexpr, STAGED: tl.constexpr, CODE: tl.constexpr,
     LARGEST: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
-    """Stage 2 of more candidates than registers hold: `b` a row, read again for each bit.
+    """The top k of `count` candidates at `keys` and `places`, or without `STAGED` of the row.
 
-    As `select_kernel`; without `STAGED` the candidates are the row itself.
+    They are read once for each two bits of a key; again for those of an index where the k-th is
+    tied; and twice more at the end: at most 16 + 14 + 2 times for 32 bits.
     """
     TYPE: tl.constexpr = x.dtype.element_ty
-    row = tl.program_id(0)
-    base = row_offset(row // inner, row % inner, x_outer, x_inner)
-    keys, places = candidate_arrays(source, rows.to(tl.int64) * b, TYPE)
-    keys += row.to(tl.int64) * b
-    places += row.to(tl.int64) * b
-
     threshold = tl.full((), 0, key_type(TYPE))
     reached = k * 0
     bit = tl.full((), 1 << (key_bits(TYPE) - 2), key_type(TYPE))
     while (bit >= lowest_pair(TYPE, CODE)) & (bit != 0) & (reached != k):
         counts = tl.full((), 0, tl.int64)
-        for start in range(0, b, CHUNK):
+        for start in range(0, count, CHUNK):
             key, _ = load_chunk(
-                x, keys, places, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+                x, keys, places, base, start, count, x_element, CHUNK, STAGED, LARGEST, WIDE
             )
             counts += count_reaching((key,), threshold, bit)
         threshold, reached = advance(counts, threshold, reached, k, bit)
@@ -92,9 +86,9 @@ def long_row_kernel(
     last = k * 0 + NONE
     if reached != k:
         above = k * 0
-        for start in range(0, b, CHUNK):
+        for start in range(0, count, CHUNK):
             key, _ = load_chunk(
-                x, keys, places, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+                x, keys, places, base, start, count, x_element, CHUNK, STAGED, LARGEST, WIDE
             )
             above += tl.sum((key > threshold).to(tl.int32))
         least = tl.full((), 0, tl.uint32)
@@ -102,9 +96,9 @@ def long_row_kernel(
         step = tl.full((), 1, tl.uint32) * n_bit.to(tl.uint32)
         while (step != 0) & (tied != k - above):
             counts = tl.full((), 0, tl.int64)
-            for start in range(0, b, CHUNK):
+            for start in range(0, count, CHUNK):
                 key, index = load_chunk(
-                    x, keys, places, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+                    x, keys, places, base, start, count, x_element, CHUNK, STAGED, LARGEST, WIDE
                 )
                 behind = from_behind(key, index, threshold, n)
                 counts += count_reaching((behind,), least, step)
@@ -112,14 +106,35 @@ def long_row_kernel(
             step = step >> 2
         last = n - least.to(tl.int32)
 
-    out_base = row_offset(row // inner, row % inner, out_outer, out_inner)
     before = k * 0
-    for start in range(0, b, CHUNK):
+    for start in range(0, count, CHUNK):
         key, index = load_chunk(
-            x, keys, places, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+            x, keys, places, base, start, count, x_element, CHUNK, STAGED, LARGEST, WIDE
         )
-        win = (key > threshold) | ((key == threshold) & (index <= last))
+        win = wins(key, index, threshold, last)
         position = before + tl.cumsum(win.to(tl.int32), 0) - 1
         at = out_base + position.to(tl.int64) * out_element
         write(x, base, key, index, values, indices, at, win, x_element, LARGEST, WIDE)
         before += tl.sum(win.to(tl.int32))
+
+
+@triton.jit(do_not_specialize=["rows", "k", "n_bit"])
+def long_row_kernel(
+    x, values, indices, source,
+    rows, n, n_bit, b, k, inner, x_outer, x_inner, x_element, out_outer, out_inner, out_element,
+    CHUNK: tl.constexpr, STAGED: tl.constexpr, CODE: tl.constexpr,
+    LARGEST: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """Stage 2 of more candidates than registers hold: `b` a row, read again for each two bits.
+
+    As `select_kernel`; without `STAGED` the candidates are the row itself.
+    """
+    row = tl.program_id(0)
+    keys, places = candidate_arrays(source, rows.to(tl.int64) * b, x.dtype.element_ty)
+    select_by_reading(
+        x, keys + row.to(tl.int64) * b, places + row.to(tl.int64) * b,
+        row_offset(row // inner, row % inner, x_outer, x_inner),
+        row_offset(row // inner, row % inner, out_outer, out_inner),
+        values, indices, b, n, n_bit, k, x_element, out_element,
+        CHUNK, STAGED, CODE, LARGEST, WIDE,
+    )  # fmt: skip

@@ -19,9 +19,9 @@ def count_reaching(keys, threshold, bit):
     """How many keys reach the threshold plus one, two and three bits: 20 bits for each count."""
     few = tl.zeros(keys[0].shape, tl.int32)  # 10 bits for each, so far
     for j in tl.static_range(len(keys)):
-        few += tl.where(keys[j] >= (threshold | bit), 1, 0)
-        few += tl.where(keys[j] >= (threshold | (bit << 1)), 1 << 10, 0)
-        few += tl.where(keys[j] >= (threshold | bit | (bit << 1)), 1 << 20, 0)
+        few = tl.where(keys[j] >= (threshold | bit), few + 1, few)
+        few = tl.where(keys[j] >= (threshold | (bit << 1)), few + (1 << 10), few)
+        few = tl.where(keys[j] >= (threshold | bit | (bit << 1)), few + (1 << 20), few)
     counts = (few & 0x3FF).to(tl.int64)
     counts += (few & 0xFFC00).to(tl.int64) << 10
     counts += (few >> 20).to(tl.int64) << 40
@@ -141,7 +141,7 @@ def load_indices(indices, start, count, needed, CHUNK: tl.constexpr, STAGED: tl.
     """Indices of CHUNK candidates, of those that are needed at the least."""
     at = start + tl.arange(0, CHUNK)
     if STAGED:
-        index = tl.load(indices + at, mask=needed & (at < count), other=NONE)
+        index = tl.load(tl.max_contiguous(indices + at, 1), mask=needed & (at < count), other=NONE)
     else:
         index = tl.where(at < count, at, NONE)
     return index
@@ -156,7 +156,7 @@ def load_chunk(
     at = start + tl.arange(0, CHUNK)
     there = at < count
     if STAGED:
-        key = tl.load(keys + at, mask=there, other=0)
+        key = tl.load(tl.max_contiguous(keys + at, 1), mask=there, other=0)
     else:
         offset = (at.to(tl.int64) if WIDE else at) * x_element
         bits = tl.load(as_bits(x) + base + offset, mask=there, other=0)
