@@ -36,13 +36,17 @@ class CupyBackend(Backend):
         return strided.refuses(request)
 
     def topk(self, arr: Any, request: Request, out: Pair | None = None) -> tuple[Any, ...]:
-        places = out or ()
-        if isinstance(arr, ndarray) and all(isinstance(place, ndarray) for place in places):
-            return select.topk(arr, request, out)
+        if out is None and isinstance(arr, ndarray):
+            return select.topk(arr, request)
         with Device(self._devices.index(request.device)):
-            with foreign.borrowed((arr, *places)) as (view, *views):
-                found = select.topk(view, request, (views[0], views[1]) if views else None)
-            return (*places, *foreign.give_back(arr, request, found[len(places) :]))
+            if out is None:
+                request = foreign.answerable(arr, request)
+                with foreign.borrowed((arr,)) as (view,):
+                    results = select.topk(view, request)
+                return foreign.give_back(arr, results)
+            with foreign.borrowed((arr, *out)) as (view, values, indices):
+                _, _, *exact = select.topk(view, request, (values, indices))
+            return (*out, *foreign.give_back(arr, exact))
 
     def overlap(self, a: Any, b: Any) -> bool:
         return _memory(a).overlaps(_memory(b))

@@ -7,11 +7,13 @@ each other by events, and the host for neither.
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import cupy
@@ -21,7 +23,7 @@ from cupy.cuda import Event, get_current_stream, runtime
 
 from approxtopk import ArrayInfo, Request
 
-__all__ = ["borrow", "borrowed", "describe", "give_back", "writable"]
+__all__ = ["answerable", "borrow", "borrowed", "describe", "give_back", "writable"]
 
 _DEVICE_KINDS = {1: "cpu", 2: "cuda", 13: "cuda"}  # of DLPack; 13 is managed memory
 _LEGACY_STREAM = 1  # CuPy calls it 0
@@ -49,7 +51,10 @@ def describe(arr: Any) -> ArrayInfo:
         name = _DEVICE_KINDS.get(int(kind), f"DLPack device {int(kind)}")
         device = "cpu" if name == "cpu" else f"{name}:{ordinal}"
         return ArrayInfo(tuple(arr.shape), NAMES[arr.dtype], device)
-    interface = arr.__cuda_array_interface__
+    interface = getattr(arr, "__cuda_array_interface__", None)
+    if interface is None:
+        name = type(arr).__name__
+        raise TypeError(f"arr is a {name} that has no memory; while JAX traces, call outside jit")
     if interface.get("mask") is not None:
         raise TypeError("arr has a mask, which selection would ignore; fill it first")
     address = interface["data"][0]
@@ -131,19 +136,32 @@ def _keep_until_done(arrays: tuple[ndarray, ...]) -> None:
             done.append(_kept.popleft())
 
 
-def give_back(like: Any, request: Request, results: Sequence[ndarray]) -> tuple[Any, ...]:
+def answerable(arr: Any, request: Request) -> Request:
+    """The request as the array's library can take the answer: JAX may have no 64-bit indices."""
+    jax = sys.modules.get("jax")
+    if (
+        request.index_dtype != "int64"
+        or jax is None
+        or not isinstance(arr, jax.Array)
+        or jax.config.jax_enable_x64
+    ):
+        return request
+    if request.n > 2**31:
+        raise ValueError(
+            f"indices along an axis of length {request.n} need jax_enable_x64, which is off"
+        )
+    return _with_short_indices(request)
+
+
+@functools.lru_cache(maxsize=4096)
+def _with_short_indices(request: Request) -> Request:
+    return replace(request, index_dtype="int32")
+
+
+def give_back(like: Any, results: Sequence[ndarray]) -> tuple[Any, ...]:
     """The results in the kind of `like` where its library takes DLPack, else as CuPy arrays."""
     take = _importer(like)
-    if take is None:
-        return tuple(results)
-    given = tuple(map(take, results))
-    for made, got in zip(results, given, strict=True):
-        if NAMES[got.dtype] != NAMES[made.dtype] and request.n > 2**31:
-            raise ValueError(
-                f"{type(like).__module__} makes {NAMES[got.dtype]} of {made.dtype} indices, which "
-                f"don't fit an axis of length {request.n}; with JAX, enable jax_enable_x64"
-            )
-    return given
+    return tuple(results) if take is None else tuple(map(take, results))
 
 
 _importers: dict[type, Callable[[ndarray], Any] | None] = {}

@@ -19,7 +19,11 @@ pytest.importorskip("cupy.cuda")
 import cupy
 from cuda_arrays import to_numpy
 
-pytestmark = pytest.mark.gpu
+pytestmark = [
+    pytest.mark.gpu,
+    # Numba computes with what NumPy deprecates.
+    pytest.mark.filterwarnings("ignore:The 'generic' unit:DeprecationWarning"),
+]
 
 #: A plan of one launch, and one of two with scratch memory between them.
 PLANS = {"fused": ((300, 8192), 64, 512, 2), "scratch": ((2, 2**21), 40, 16, 4)}
@@ -93,7 +97,7 @@ def test_answers_are_those_of_the_torch_backend(block: int) -> None:
     from approxtopk_cupy import select as on_cupy
     from approxtopk_torch import cuda as on_torch
 
-    for seed in range(block * 50, block * 50 + 50):
+    for seed in range(block * 25, block * 25 + 25):
         tensor, request = random_case(seed)
         how = {**vars(request), "certificate": seed % 3 == 0, "exact": seed % 5 == 0}
         fields = {name: how[name] for name in Request.__dataclass_fields__}
@@ -328,7 +332,7 @@ def test_jax_arrays_are_answered_in_kind() -> None:
 
 def test_jax_in_jit_says_what_is_wrong() -> None:
     jax = pytest.importorskip("jax")
-    with pytest.raises(TypeError, match="traced"):
+    with pytest.raises(TypeError, match="call outside jit"):
         jax.jit(lambda x: approxtopk.topk(x, 3))(jax.numpy.zeros(100))
 
 

@@ -68,7 +68,8 @@ def numba_array() -> Callable[[np.ndarray], Any]:
         *(("numba", numba_array, dtype) for dtype in ("float32", "float16", "uint8")),
     ],
 )
-@pytest.mark.filterwarnings("ignore::numba.core.errors.NumbaPerformanceWarning")
+# Numba computes with what NumPy deprecates.
+@pytest.mark.filterwarnings("ignore:The 'generic' unit:DeprecationWarning")
 def test_arrays_of_other_libraries_keep_the_laws(
     library: str, adapter: Callable[[], Any], dtype: str
 ) -> None:

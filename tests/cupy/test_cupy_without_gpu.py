@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
@@ -195,16 +197,39 @@ def test_answers_in_kind() -> None:
     pytest.importorskip("cupy.cuda")
     from approxtopk_cupy import foreign
 
-    narrow = SimpleNamespace(dtype=np.dtype("i4"))
-    wide = SimpleNamespace(dtype=np.dtype("i8"))
-    request = approxtopk.Request((10,), "float32", "cuda:0", 0, 2, 10, 1)
-    long = approxtopk.Request((2**31 + 1,), "float32", "cuda:0", 0, 2, 10, 1)
-
     class Standard:
         def __array_namespace__(self) -> Any:
-            return SimpleNamespace(from_dlpack=lambda array: narrow)
+            return SimpleNamespace(from_dlpack=lambda array: ("standard", array))
 
-    assert foreign.give_back(Standard(), request, (wide,)) == (narrow,)
-    with pytest.raises(ValueError, match="jax_enable_x64"):
-        foreign.give_back(Standard(), long, (wide,))
-    assert foreign.give_back(object(), request, (wide,)) == (wide,)
+    assert foreign.give_back(Standard(), [1, 2]) == (("standard", 1), ("standard", 2))
+    assert foreign.give_back(Tensor("f4", (2, 0)), [1]) == (("taken", 1),)
+    assert foreign.give_back(object(), [1, 2]) == (1, 2)
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_jax_without_64_bits_gets_32(wide: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("cupy.cuda")
+    from approxtopk_cupy import foreign
+
+    jax = SimpleNamespace(Array=Tensor, config=SimpleNamespace(jax_enable_x64=wide))
+    monkeypatch.setitem(sys.modules, "jax", jax)
+    arr = Tensor("f4", (2, 0))
+    request = approxtopk.Request((10,), "float32", "cuda:0", 0, 2, 10, 1)
+    assert foreign.answerable(object(), request) is request
+    assert foreign.answerable(arr, request).index_dtype == ("int64" if wide else "int32")
+    long = replace(request, shape=(2**31 + 1,))
+    if wide:
+        assert foreign.answerable(arr, long) is long
+    else:
+        with pytest.raises(ValueError, match="2147483649 need jax_enable_x64"):
+            foreign.answerable(arr, long)
+    short = replace(long, index_dtype="int32")
+    assert foreign.answerable(arr, short) is short
+
+
+def test_what_has_no_memory_says_so() -> None:
+    pytest.importorskip("cupy.cuda")
+    from approxtopk_cupy import foreign
+
+    with pytest.raises(TypeError, match="no memory; while JAX traces, call outside jit"):
+        foreign.describe(object())
