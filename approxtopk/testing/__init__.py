@@ -10,6 +10,7 @@ brute force in plain Python, and `MUTANTS` are wrong selections that the laws mu
 """
 
 from . import oracle
+from .adversaries import adversaries
 from .case import Case, Select
 from .cases import EDGE_CASES, EdgeCase, permutations
 from .check import check_backend, check_edge_case, check_law
@@ -33,6 +34,7 @@ __all__ = [
     "Selection",
     "Subject",
     "Workload",
+    "adversaries",
     "available_dtypes",
     "check_backend",
     "check_edge_case",

@@ -8,6 +8,7 @@ from typing import Any
 import approxtopk
 from approxtopk.errors import NoBackendError
 
+from .adversaries import adversaries
 from .case import Case, Select
 from .cases import EDGE_CASES, EdgeCase, permutations
 from .dtypes import Array
@@ -71,6 +72,9 @@ def check_backend(
         for edge in EDGE_CASES:
             if edge.suits(dtype) and (edge.name not in LAYOUTS or edge.name in subject.layouts):
                 check_edge_case(edge, subject, dtype)
+        for case in adversaries(dtype):
+            for letter in "rstu":
+                _apply(letter, LAWS[letter], subject, case)
         for promise in PROMISES:
             try:
                 promise(subject, dtype)
