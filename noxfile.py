@@ -16,6 +16,7 @@ PYPROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 BACKENDS = list(PROJECT["entry-points"]["approxtopk"])
+TORCH = [each for each in EXTRAS["test"] if each.startswith("torch")]
 PACKAGES = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 
 nox.options.sessions = ["tests(backend='numpy')", "lint", "types", "wheel"]
@@ -133,7 +134,51 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site with warnings as errors, and run every example in it."""
+    session.install(".[test,docs]")
+    for builder, target in (("html", "html"), ("doctest", "doctest")):
+        session.run(
+            *("python", "-m", "sphinx", "-q", "-W", "--keep-going", "-b", builder),
+            *("docs", f"docs/_build/{target}", *session.posargs),
+        )
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Put the dashboard into the site, and open all of it in headless Chromium."""
+    session.install(".[test,docs,bench]", "playwright==1.65.*")
+    session.run("python", "-m", "sphinx", "-q", "-W", "docs", "docs/_build/html")
+    session.run("python", "asv_bench/dashboard.py")
+    session.run("pytest", "tests/site", *session.posargs)
+
+
+@nox.session
+def dashboard(session: nox.Session) -> None:
+    """Write the results in asv_bench/results as pages into the site."""
+    session.install(*EXTRAS["bench"])
+    session.run("python", "asv_bench/dashboard.py", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
-    """Measure what the library costs besides the selection."""
-    session.install(".")
-    session.run("python", "benchmarks/overhead.py", *session.posargs)
+    """Measure a commit, or those given, on this machine's CPU; results go to asv_bench/results."""
+    _install_for_benchmarks(session)
+    session.chdir("asv_bench")
+    session.run("asv", "machine", "--yes")
+    commits = [] if any("^" in each or ".." in each for each in session.posargs) else ["HEAD^!"]
+    session.run("asv", "run", *session.posargs, *commits)
+
+
+@nox.session
+def bench_compare(session: nox.Session) -> None:
+    """Compare two commits, ``-- A B``: ratios, and a failure where B is slower past a factor."""
+    if len(session.posargs) < 2:
+        session.error("name two commits: nox -s bench_compare -- main HEAD")
+    _install_for_benchmarks(session)
+    session.run("python", "asv_bench/compare.py", *session.posargs)
+
+
+def _install_for_benchmarks(session: nox.Session) -> None:
+    """Everything but the library, which comes from the commit that is measured."""
+    session.install(*EXTRAS["bench"], *EXTRAS["numba"], *TORCH, *PROJECT["dependencies"])

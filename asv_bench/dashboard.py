@@ -2,8 +2,8 @@
 
     python asv_bench/dashboard.py
 
-``asv publish`` writes pages that load libraries from other hosts. Here these come from npm, once, so
-that a reader of the site asks nobody else for anything and the site works without a network.
+``asv publish`` writes pages that load libraries from other hosts. Here these come from npm, once,
+so that a reader of the site asks nobody else for anything and the site works without a network.
 """
 
 from __future__ import annotations

@@ -26,7 +26,6 @@ class TopK(Timed):
     param_names = ("workload", "backend", "recall")
 
     def setup(self, workload: str, backend: str, recall: float) -> None:
-        support.requires_backend(backend)
         self.arr = support.array_for(backend, workload)
         self.k = support.WORKLOADS[workload].k
 
@@ -47,7 +46,6 @@ class FixedPlan(Timed):
     param_names = ("workload", "backend")
 
     def setup(self, workload: str, backend: str) -> None:
-        support.requires_backend(backend)
         self.arr = support.array_for(backend, workload)
         self.k = support.WORKLOADS[workload].k
         self.b, self.kb = self.plans[workload]
@@ -64,7 +62,6 @@ class Stage1(Timed):
     workload = "32x65536-k8192-float32"
 
     def setup(self, kb: int, backend: str) -> None:
-        support.requires_backend(backend)
         self.arr = support.array_for(backend, self.workload)
         self.k = support.WORKLOADS[self.workload].k
 
@@ -80,7 +77,6 @@ class Memory:
     workload = "1x16777216-k1024-float32"
 
     def setup(self, backend: str) -> None:
-        support.requires_backend(backend)
         self.arr = support.array_for(backend, self.workload)
         self.k = support.WORKLOADS[self.workload].k
 

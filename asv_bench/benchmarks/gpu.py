@@ -50,8 +50,7 @@ STAGE1 = {
 def measure_plans(backend: str) -> Numbers:
     """Time, scratch and recall of every workload and plan."""
     try:
-        support.requires_gpu()
-        support.requires_backend(backend)
+        support.requires_backend(backend, support.requires_gpu().empty(8, device="cuda"))
     except NotImplementedError as reason:
         return str(reason)
     numbers = {}
@@ -73,7 +72,7 @@ def measure_stage1(backend: str) -> Numbers:
     """Time of stage 1 alone."""
     try:
         torch = support.requires_gpu()
-        support.requires_backend(backend)
+        support.requires_backend(backend, torch.empty(8, device="cuda"))
     except NotImplementedError as reason:
         return str(reason)
     numbers = {}

@@ -16,12 +16,13 @@ class Call:
 
     params = ("numpy", "numba", "torch")
     param_names = ("backend",)
+    rounds, repeat, warmup_time = 2, (5, 20, 0.5), 0.05
 
     def setup(self, backend: str) -> None:
-        support.requires_backend(backend)
-        self.arr = np.random.default_rng(0).standard_normal((4, 64), dtype=np.float32)
-        if backend == "torch":
-            self.arr = support.requires("torch").from_numpy(self.arr)
+        arr = np.random.default_rng(0).standard_normal((4, 64), dtype=np.float32)
+        self.arr = support.as_array_of(backend, arr)
+        support.requires_backend(backend, self.arr)
+        self.time_small(backend)  # compiles
 
     def time_small(self, backend: str) -> None:
         approxtopk.topk(self.arr, 4, b=32, kb=1, backend=backend)
@@ -38,10 +39,9 @@ class CallOnGPU:
     param_names = ("backend",)
 
     def setup(self, backend: str) -> None:
-        torch = support.requires_gpu()
-        support.requires_backend(backend)
-        self.arr = torch.randn(4, 64, device="cuda")
-        self.time_small(backend)
+        self.arr = support.requires_gpu().randn(4, 64, device="cuda")
+        support.requires_backend(backend, self.arr)
+        self.time_small(backend)  # compiles
 
     def time_small(self, backend: str) -> None:
         approxtopk.topk(self.arr, 4, b=32, kb=1, backend=backend)
@@ -88,7 +88,7 @@ class NewProcess:
 
     def timeraw_first_call_numba(self) -> tuple[str, str]:
         """With kernels that Numba has in its cache, from the second process on."""
-        support.requires_backend("numba")
+        support.requires("numba")
         return (
             "approxtopk.topk(arr, 64, backend='numba')",
             "import numpy, numba, approxtopk; "

@@ -54,14 +54,12 @@ def requires_gpu() -> Any:
     return torch
 
 
-def requires_backend(name: str) -> None:
-    """Skip the benchmark where a backend can't be used, with its own reason."""
-    for status in approxtopk.backends():
-        if status.name == name:
-            if not status.usable:
-                raise NotImplementedError(f"{name}: {status.reason}")
-            return
-    raise NotImplementedError(f"this commit has no backend {name}")
+def requires_backend(name: str, arr: Any) -> None:
+    """Skip the benchmark where a backend can't select from the array, with its own reason."""
+    try:
+        approxtopk.explain(arr, 1, backend=name)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise NotImplementedError(f"{name}: {error}") from error
 
 
 @cache
@@ -73,5 +71,11 @@ def normal(name: str) -> np.ndarray:
 
 def array_for(backend: str, name: str) -> Any:
     """The same as the backend's own kind of array, over the same memory."""
-    arr = normal(name)
+    arr = as_array_of(backend, normal(name))
+    requires_backend(backend, arr)
+    return arr
+
+
+def as_array_of(backend: str, arr: np.ndarray) -> Any:
+    """The backend's own kind of array, over the same memory."""
     return requires("torch").from_numpy(arr) if backend == "torch" else arr
