@@ -1,0 +1,139 @@
+"""What is expected of repairs, against exact arithmetic and against what is measured."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import approxtopk
+from approxtopk.exactness import most_read_again, read_again, repair_probability, tail
+from approxtopk.testing import adversaries
+from approxtopk_numpy import reference
+from approxtopk_numpy.keys import order_keys
+
+#: n, k, b, kb: recall from 0.94 up, buckets of one size and of two, some kept whole.
+PLANS = [
+    *((512, 8, 128, 1), (512, 8, 64, 2), (500, 20, 96, 2), (500, 40, 120, 3), (512, 64, 64, 4)),
+    *((512, 64, 96, 3), (300, 30, 200, 1), (512, 8, 4, 5), (512, 100, 160, 4), (512, 1, 16, 1)),
+]
+
+
+def sizes(n, b):
+    return [n // b + (j < n % b) for j in range(b)]
+
+
+@pytest.mark.parametrize("n", [1, 7, 30])
+def test_tails_are_exact(n):
+    for k in range(n + 1):
+        for s in range(1, n + 1):
+            ways = [math.comb(k, x) * math.comb(n - k, s - x) for x in range(s + 1)]
+            for x in range(-1, s + 2):
+                exact = Fraction(sum(ways[max(x, 0) :]), math.comb(n, s))
+                assert tail(x, n, k, s) == pytest.approx(float(exact), rel=1e-9, abs=1e-15)
+
+
+def test_far_tails_keep_their_precision():
+    n, k, s = 2**40, 64, 2**28
+    ratio = tail(5, n, k, s) / (math.comb(k, 5) * (s / n) ** 5)
+    assert ratio == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(("n", "k", "b", "kb"), PLANS)
+def test_the_probability_of_a_repair_against_all_the_ways_there_are(n, k, b, kb):
+    """A row keeps its top-k if no bucket holds more than kb of it: count these ways exactly."""
+    ways = [1] + [0] * k  # to place that many of the top-k in the buckets so far
+    for s in sizes(n, b):
+        most = min(s, kb)
+        ways = [
+            sum(math.comb(s, x) * ways[total - x] for x in range(min(most, total) + 1))
+            for total in range(k + 1)
+        ]
+    exact = float(1 - Fraction(ways[k], math.comb(n, k)))
+    got = repair_probability(n, k, b, kb)
+    upper = sum(tail(kb + 1, n, k, s) for s in sizes(n, b))
+    assert got <= exact + 1e-12
+    assert exact <= upper + 1e-12
+    assert got == pytest.approx(exact, rel=0.1, abs=1e-12)
+
+
+@pytest.mark.parametrize(("n", "k", "b", "kb"), PLANS)
+def test_what_is_expected_is_measured(n, k, b, kb):
+    """On random permutations: rows that miss something, and elements of flagged buckets."""
+    rows = 2000
+    rng = np.random.default_rng([n, k, b, kb])
+    keys = rng.permuted(np.tile(np.arange(n, dtype=np.uint32), (rows, 1)), axis=1)
+    array = keys.astype(np.float32)
+    _, indices, exact = approxtopk.topk(array, k, b=b, kb=kb, certificate=True, backend="numpy")
+    plan = approxtopk.plan(n, k, b=b, kb=kb)
+    missed = 1 - exact.mean()
+    error = math.sqrt(max(missed * (1 - missed), 1 / rows) / rows)
+    assert abs(missed - plan.repair_probability) < 5 * error + 0.1 * plan.repair_probability
+
+    found = reference.flagged(keys, indices, b, kb, True)
+    read = found @ np.array(sizes(n, b))
+    error = read.std() / math.sqrt(rows)
+    assert abs(read.mean() - plan.read_again) <= 5 * error + 0.02 * plan.read_again
+    assert read.max() <= most_read_again(n, k, b, kb)
+
+
+def test_no_order_has_more_read_again_than_the_most():
+    fullest = 0.0
+    for case in adversaries("float32", 64, seed=2):
+        keys = order_keys(case.array, case.largest)
+        answer = reference.select(keys, case.k, case.b, case.kb, case.interleaved)
+        flags = reference.flagged(keys, answer, case.b, case.kb, case.interleaved)
+        members = reference.bucket_positions(case.n, case.b, case.interleaved) < case.n
+        read = (flags @ members.sum(axis=1)).max()
+        most = most_read_again(case.n, case.k, case.b, case.kb)
+        assert read <= most <= case.n
+        fullest = max(fullest, read / max(most, 1))
+    assert fullest == 1, "the bound is reached"
+
+
+def test_the_reference_repairs():
+    """Flagged buckets and hidden elements are enough to know and to mend every answer."""
+    for case in adversaries("float32", 64, seed=3):
+        keys = order_keys(case.array, case.largest)
+        plan = (case.b, case.kb, case.interleaved)
+        answer = reference.select(keys, case.k, *plan)
+        true = np.argsort(~keys, axis=1, kind="stable")[:, : case.k]
+        exact = (answer == true).all(axis=1)
+        assert (exact == ~reference.hidden(keys, answer, *plan).any(axis=1)).all()
+        assert (reference.repair(keys, answer, *plan) == true).all()
+
+
+def test_nothing_is_read_again_where_nothing_can_be_missed():
+    for n, k, b, kb in ((100, 0, 10, 1), (100, 5, 10, 5), (100, 50, 100, 1), (100, 90, 10, 10)):
+        assert repair_probability(n, k, b, kb) == 0
+        assert read_again(n, k, b, kb) == 0
+    none = approxtopk.plan(0, 0)
+    assert (none.repair_probability, none.read_again) == (0, 0)
+
+
+def test_explain_tells_both():
+    array = np.zeros((128, 65536), np.float32)
+    why = approxtopk.explain(array, 64, b=2048, kb=2, recall=1.0)
+    plan = approxtopk.plan(65536, 64, b=2048, kb=2, recall=1.0)
+    assert why.repair_probability == plan.repair_probability == pytest.approx(0.0088, abs=1e-4)
+    assert why.read_again_bytes == pytest.approx(128 * 4 * plan.read_again)
+    assert "0.0088 of them expected to be repaired" in str(why)
+    asked = approxtopk.explain(array, 64, b=2048, kb=2, certificate=True)
+    assert "0.0088 of them expected to be not certified" in str(asked)
+    assert "read again" not in str(approxtopk.explain(array, 64, b=2048, kb=2))
+
+
+def test_exact_plans():
+    """recall=1.0 with any of b and kb: exact by repair, and by no longer queues than pay."""
+    for n, k in ((131072, 64), (65536, 2048), (1000, 900), (5, 5), (1, 1)):
+        free = approxtopk.plan(n, k, recall=1.0)
+        assert free.exact
+        assert free.recall == 1.0
+        assert free.candidates >= k
+    assert approxtopk.plan(131072, 64, recall=1.0).candidates < 131072 / 8
+    both = approxtopk.plan(131072, 64, b=256, kb=1, recall=1.0)
+    assert (both.b, both.kb, both.exact) == (256, 1, True)
+    assert approxtopk.plan(131072, 64, b=256, recall=1.0).b == 256
+    assert approxtopk.plan(131072, 64, kb=3, recall=1.0).kb == 3
