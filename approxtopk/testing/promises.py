@@ -98,6 +98,37 @@ def nothing_to_select(subject: Subject, dtype: str) -> None:
     _raises(ValueError, partial(_topk, subject, scalar, 0), "rank 0")
 
 
+def certificates(subject: Subject, dtype: str) -> None:
+    """A certificate is one more array like the input, and all True where nothing is selected.
+
+    `out` stays a pair.
+    """
+    arr = subject.to_array(mixed(dtype, 3, 40))
+    describe = dispatch.describer(type(arr)).describe
+    given = describe(arr)
+    out = tuple(
+        subject.to_array(a) for a in (np.zeros((3, 5), dtype_of(dtype)), np.zeros((3, 5), int))
+    )
+    try:
+        got = approxtopk.topk(arr, 5, b=8, kb=1, certificate=True, out=out, backend=subject.name)
+    except approxtopk.NoBackendError:
+        return  # it gives none
+    require(got.values is out[0] and got.indices is out[1], "another array came back")
+    require(type(got.exact) is type(arr), "{} for {}", type(got.exact), type(arr))
+    expected = given and ((3,), "bool", given.device)
+    require(describe(got.exact) == expected, "exact is {}", describe(got.exact))
+    for shape, k, rows in (
+        ((3, 40), 0, (3,)),
+        ((3, 0), 0, (3,)),
+        ((0, 40), 5, (0,)),
+        ((6,), 0, ()),
+    ):
+        none = subject.to_array(np.zeros(shape, dtype_of(dtype)))
+        exact = approxtopk.topk(none, k, certificate=True, backend=subject.name).exact
+        found = subject.to_numpy(exact)
+        require(found.shape == rows and found.all(), "exact is {} for shape {}", found, shape)
+
+
 def twenty_repeats(subject: Subject, dtype: str) -> None:
     """Twenty calls give the same bits."""
     array = mixed(dtype, 4, 5000)
@@ -119,7 +150,7 @@ def threads(subject: Subject, dtype: str) -> None:
 #: Every promise; a broken one raises AssertionError.
 PROMISES: tuple[Callable[[Subject, str], None], ...] = (
     *(result_is_like_the_input, index_dtype, out_is_written, out_is_refused),
-    *(unsupported_dtypes, nothing_to_select, twenty_repeats, threads),
+    *(unsupported_dtypes, nothing_to_select, certificates, twenty_repeats, threads),
 )
 
 
