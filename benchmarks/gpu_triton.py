@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -95,8 +96,33 @@ def compare(request: Request, configurations: bool) -> dict[str, Any]:
     if cuda.refuses(request) is None:
         check(request, buffers[0], *cuda.topk(buffers[0], request))
         found["cuda"] = measure(lambda x: cuda.topk(x, request), buffers).median
+    if not request.lossless and request.k < request.candidates:
+        found |= exactness(request, buffers)
     if configurations:
         found["configurations"] = each_configuration(request, buffers)
+    return found
+
+
+def exactness(request: Request, buffers: list[Tensor]) -> dict[str, float]:
+    """The same with a certificate; exact; exact where hidden elements are too many to repair."""
+    triton = TritonBackend()
+    certified = replace(request, certificate=True)
+    plan = approxtopk.plan(request.n, request.k, recall=1.0)
+    exact = replace(request, exact=True, b=plan.b, kb=plan.kb)
+    found = {
+        "certified": measure(lambda x: triton.topk(x, certified), buffers).median,
+        "exact_b": plan.b,
+        "exact_kb": plan.kb,
+        "exact": measure(lambda x: triton.topk(x, exact), buffers).median,
+    }
+    for worst in buffers:
+        for bucket in range(max(1, request.k // (4 * plan.kb))):
+            worst[:, bucket :: plan.b] += 100
+    for arr in buffers[:2]:
+        values = triton.topk(arr, exact)[0]
+        best = arr.topk(request.k).values
+        assert torch.equal(values.sort(1, descending=True).values, best)
+    found["worst"] = measure(lambda x: triton.topk(x, exact), buffers, 3).median
     return found
 
 
@@ -157,12 +183,16 @@ def _host(call: Callable[[], Any]) -> float:
 def line(found: dict[str, Any]) -> str:
     ours = found["triton"]
     cuda_us = found.get("cuda", float("nan"))
+    exact = ""
+    if "exact" in found:
+        exact = f" | certified {found['certified']:.1f} exact {found['exact']:.1f} "
+        exact += f"({found['exact_b']}, {found['exact_kb']}) worst {found['worst']:.1f}"
     return (
         f"{found['rows']:6d} x {found['n']:9d} k {found['k']:5d} {found['dtype']:8s} "
         f"b {found['b']:5d} kb {found['kb']} | floor {found['floor']:6.1f} triton {ours:7.1f} "
         f"cuda {cuda_us:7.1f} ({ours / cuda_us:4.2f}x) topk {found['topk']:7.1f} "
         f"({found['topk'] / ours:4.1f}x) argmax {found['argmax']:6.1f} | recall "
-        f"{found['recall']:.4f} {found['kernels']} {found['first_call_s']:.1f}s"
+        f"{found['recall']:.4f} {found['kernels']} {found['first_call_s']:.1f}s{exact}"
     )
 
 

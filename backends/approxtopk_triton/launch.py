@@ -150,7 +150,7 @@ def _step(launch: Launch, request: Request, layout: Layout, names: list[str]) ->
         itemgetter(*map(names.index, launch.arrays)),
         tuple(numbers[name] for name in kernel.arg_names if name in numbers),
         (launch.programs, 1, 1),
-        options_of(launch),
+        options_of(launch, "hip" if torch.version.hip else "cuda"),
     )
 
 
@@ -169,9 +169,12 @@ def numbers_of(launch: Launch, request: Request, layout: Layout) -> dict[str, in
     }
 
 
-def options_of(launch: Launch) -> dict[str, Any]:
+def options_of(launch: Launch, backend: str) -> dict[str, Any]:
     """What the compiler is told; there is no arithmetic on floats that it could fuse."""
-    return {"num_warps": launch.warps, "enable_fp_fusion": False}
+    options: dict[str, Any] = {"num_warps": launch.warps, "enable_fp_fusion": False}
+    if launch.registers and backend == "cuda":
+        options["maxnreg"] = launch.registers
+    return options
 
 
 @lru_cache

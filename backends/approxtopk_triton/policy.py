@@ -15,7 +15,7 @@ from .layout import Layout
 #: Longer queues spill: they are other backends' business.
 LONGEST_QUEUE = 8
 
-#: Candidates of 32-bit keys that one program keeps in registers, with their indices.
+#: Candidates of 32-bit keys that one program keeps in registers.
 RESIDENT = 16384
 
 #: Candidates of which one program finds the top k in a round of the tournament.
@@ -153,9 +153,10 @@ def step_bits(request: Request) -> int:
 
 def can_fuse(request: Request, layout: Layout) -> bool:
     """Whether one program can own a row: contiguous buckets would be read in small pieces."""
-    queues = ceil_pow2(request.b) * request.kb
     possible = request.interleaved and not layout.rows_adjacent and request.b < request.n
-    return possible and not direct(request) and queues <= resident(request) // 2
+    words = key_words(request) + (0 if step_bits(request) else 1)
+    registers = ceil_pow2(request.b) * request.kb * words
+    return possible and not direct(request) and registers <= RESIDENT
 
 
 def loads(request: Request) -> int:

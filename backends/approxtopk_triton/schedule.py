@@ -23,6 +23,9 @@ SELECTED, READ_AGAIN = 2048, 4096
 #: Results, or elements of flagged buckets, that `certify_kernel` looks at at a time.
 CERTIFIED = 1024
 
+#: Registers of a multiprocessor.
+REGISTERS = 65536
+
 Constants = dict[str, int | bool]
 
 
@@ -41,6 +44,7 @@ class Launch:
     constants: Mapping[str, int | bool]
     numbers: Mapping[str, int] = field(default_factory=dict)  #: where not the request's
     creates: tuple[str, int] | None = None  #: the workspace that it fills, and how many bytes
+    registers: int | None = None  #: the most a thread may have, for compilers that can be told
 
 
 def launches(
@@ -190,8 +194,12 @@ def _selection(request: Request, layout: Layout, device: Device, source: str) ->
         return found
     lanes = min(SELECTED, ceil_pow2(count))
     constants |= {"CHUNK": lanes, "CHUNKS": -(-count // lanes)}
-    warps = max(1, lanes // (8 * device.warp_size))
-    found.append(Launch("select", arrays, request.rows, warps, constants, {"b": count}))
+    warps = max(1, lanes // (4 * device.warp_size))
+    # Left alone, the compiler takes so many that a multiprocessor holds one program only.
+    registers = min(255, REGISTERS // (2 * warps * device.warp_size))
+    found.append(
+        Launch("select", arrays, request.rows, warps, constants, {"b": count}, registers=registers)
+    )
     return found
 
 

@@ -39,7 +39,7 @@ KINDS: dict[str, Callable[[Generator, np.ndarray], np.ndarray]] = {
 def rows(
     seed: int, count: int, n: int, b: int, interleaved: bool, dtype: str, largest: bool
 ) -> np.ndarray:
-    """`count` rows of all kinds in turn; floats with NaN, infinities and both zeros now and then."""
+    """`count` rows of all kinds in turn; some of floats with NaN, infinities and both zeros."""
     rng = np.random.default_rng(seed)
     short, longer = divmod(n, b)
     runs = np.repeat(np.arange(b), short + (np.arange(b) < longer))

@@ -51,4 +51,4 @@ def compile_for(target: GPUTarget, request: Request, launch: Launch, layout: Any
             if value % 16 == 0 and specialised:
                 attributes[(position,)] = [["tt.divisibility", 16]]
     source = ASTSource(kernel, signature, constants, attributes)
-    return triton.compile(source, target=target, options=options_of(launch))
+    return triton.compile(source, target=target, options=options_of(launch, target.backend))

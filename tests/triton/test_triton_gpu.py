@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 
 import approxtopk
+from approxtopk import Request
 from approxtopk.testing import available_dtypes, dtype_of
 
 torch = pytest.importorskip("torch")
 triton = pytest.importorskip("triton")
 
+import adversarial  # noqa: E402
 from adapters import to_array, to_tensor  # noqa: E402
+
+from approxtopk_triton.backend import TritonBackend  # noqa: E402
 
 pytestmark = [
     pytest.mark.gpu,
@@ -69,6 +73,57 @@ def test_equals_the_reference(call: Any, dtype: str) -> None:
         got, width = to_array(values), f"u{array.dtype.itemsize}"
         gathered = np.take_along_axis(array, indices.cpu().numpy(), axis)
         assert (np.ascontiguousarray(gathered).view(width) == got.view(width)).all()
+
+
+#: n, k, b, kb, interleaved: fused, two stages, all candidates results, runs, hundreds hidden,
+#: more hidden than a program holds.
+EXACT = [
+    (1000, 20, 120, 2, True),
+    (4099, 700, 900, 3, True),
+    (1003, 120, 120, 1, True),
+    (1003, 60, 50, 2, False),
+    (3000, 20, 8, 4, True),
+    (1500, 9, 5, 2, False),
+]
+
+
+@pytest.mark.parametrize("dtype", available_dtypes())
+@pytest.mark.parametrize("plan", EXACT, ids=str)
+def test_exact_and_certified_on_adversarial_rows(plan: Any, dtype: str) -> None:
+    """360 rows a case, certified and repaired: more than 20,000 in all."""
+    n, k, b, kb, interleaved = plan
+    backend = TritonBackend()
+    for largest in (True, False):
+        array = adversarial.rows(n + k, 180, n, b, interleaved, dtype, largest)
+        how = {"largest": largest, "interleaved": interleaved}
+        call = (array.shape, dtype, "cuda:0", 1, k, b, kb)
+        wanted = adversarial.top(array, k, largest)
+        arr = to_tensor(array, "cuda")
+        _, indices, exact = backend.topk(arr, Request(*call, certificate=True, **how))
+        right = (np.sort(indices.cpu().numpy(), 1) == np.sort(wanted, 1)).all(1)
+        assert (exact.cpu().numpy() == right).all()
+        assert exact.any()
+        assert not exact.all()
+        _, indices = backend.topk(arr, Request(*call, exact=True, sorted=True, **how))
+        assert (indices.cpu().numpy() == wanted).all()
+
+
+def test_repair_in_a_graph_and_again() -> None:
+    arr = torch.randn(64, 16384, device="cuda")
+    arr[::2, ::64] += 9  # hidden in half of the rows
+    request = Request((64, 16384), "float32", "cuda:0", 1, 64, 64, 4, exact=True)
+    backend = TritonBackend()
+    backend.topk(arr, request)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        values, indices = backend.topk(arr, request)
+    arr.copy_(arr.flip(0))
+    answers = set()
+    for _ in range(20):
+        graph.replay()
+        answers.add(tuple(indices.flatten().tolist()))
+    assert len(answers) == 1
+    assert torch.equal(values.sort(1, descending=True).values, arr.topk(64).values)
 
 
 def topk(arr: Any, k: int = 8, **how: Any) -> Any:
@@ -144,9 +199,7 @@ def test_under_torch_compile() -> None:
 
 
 def test_tuning_measures_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from approxtopk import Request
     from approxtopk_triton import tune
-    from approxtopk_triton.backend import TritonBackend
 
     monkeypatch.setattr(tune, "TUNING", True)
     measured = []
