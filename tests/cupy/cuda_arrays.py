@@ -30,6 +30,8 @@ def numba_array(array: np.ndarray) -> Any:
 
     if array.dtype.name == "bfloat16":
         raise TypeError("Numba has no bfloat16")
+    if 0 in array.strides and array.size > 1:
+        raise NotImplementedError("Numba takes strides of 0 for those of contiguous elements")
     return cuda.as_cuda_array(cupy_array(array))
 
 

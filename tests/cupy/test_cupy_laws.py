@@ -1,4 +1,4 @@
-"""Every law, edge case and promise on arrays of CuPy; what applies, on those of other libraries."""
+"""Every law, edge case and promise on arrays of CuPy; laws on those of other libraries."""
 
 from __future__ import annotations
 
@@ -9,16 +9,7 @@ import numpy as np
 import pytest
 
 from approxtopk.backend import SUPPORTED_DTYPES
-from approxtopk.testing import (
-    EDGE_CASES,
-    LAWS,
-    PROMISES,
-    Subject,
-    check_backend,
-    check_edge_case,
-    check_law,
-)
-from approxtopk.testing.layouts import LAYOUTS
+from approxtopk.testing import LAWS, PROMISES, Subject, check_backend, check_law
 
 pytest.importorskip("cupy.cuda")
 pytest.importorskip("ml_dtypes")
@@ -75,10 +66,7 @@ def test_arrays_of_other_libraries_keep_the_laws(
 ) -> None:
     subject = Subject("cupy", adapter(), cuda_arrays.to_numpy, [dtype])
     for letter in LAWS:
-        check_law(letter, subject, dtypes=[dtype], layouts=subject.layouts, max_examples=3)
-    for edge in EDGE_CASES:
-        if edge.suits(dtype) and (edge.name not in LAYOUTS or edge.name in subject.layouts):
-            check_edge_case(edge, subject, dtype)
+        check_law(letter, subject, dtypes=[dtype], layouts=subject.layouts, max_examples=5)
     for promise in PROMISES:
         if promise.__name__ not in NOT_OF[library]:
             promise(subject, dtype)
