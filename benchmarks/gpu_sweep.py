@@ -50,29 +50,38 @@ def grid(n: int, k: int) -> list[tuple[int, int]]:
     return sorted(set(chosen), key=lambda plan: (plan[1], plan[0]))
 
 
+def coprime(b: int) -> list[int]:
+    """Numbers close to `b` that share few factors with others: 8, 4 and 1 times a prime."""
+    numbers = []
+    for factor in (8, 4, 1):
+        prime = b // factor
+        while prime > 1 and any(prime % i == 0 for i in range(2, int(prime**0.5) + 1)):
+            prime -= 1
+        numbers.append(factor * prime)
+    return numbers
+
+
 def sweep(rows: int, n: int, k: int, dtype: str) -> dict[str, Any]:
     """Everything about one workload."""
     buffers = inputs(rows, n, getattr(torch, dtype))
     size = buffers[0].element_size()
-    plans = []
-    for b, kb in grid(n, k):
+
+    def entry(b: int, kb: int) -> dict[str, Any]:
         request = Request((rows, n), dtype, "cuda:0", 1, k, b, kb)
         values, indices = cuda.topk(buffers[0], request)
-        took = measure(lambda x, r=request: cuda.topk(x, r), buffers, 5)
-        plans.append(
-            {
-                "b": b,
-                "kb": kb,
-                "us": took.median,
-                "low": took.low,
-                "high": took.high,
-                "expected_recall": approxtopk.expected_recall(n, k, b, kb),
-                "measured_recall": verify(buffers[0], values, indices, k, b, kb)
-                if n % b == 0
-                else None,
-                "kernel": cuda.kernel(request),
-            }
-        )
+        took = measure(lambda x: cuda.topk(x, request), buffers, 5)
+        return {
+            "b": b,
+            "kb": kb,
+            "us": took.median,
+            "low": took.low,
+            "high": took.high,
+            "expected_recall": approxtopk.expected_recall(n, k, b, kb),
+            "measured_recall": verify(buffers[0], values, indices, k, b, kb),
+            "kernel": cuda.kernel(request),
+        }
+
+    chosen = approxtopk.plan(n, k, recall=RECALLS[-1])
     return {
         "rows": rows,
         "n": n,
@@ -83,7 +92,8 @@ def sweep(rows: int, n: int, k: int, dtype: str) -> dict[str, Any]:
             "torch.topk": measure(lambda x: x.topk(k, sorted=False), buffers, 3).median,
             "argmax": measure(lambda x: x.argmax(-1), buffers, 3).median,
         },
-        "plans": plans,
+        "plans": [entry(b, kb) for b, kb in grid(n, k)],
+        "coprime": [entry(b, chosen.kb) for b in coprime(chosen.b)],
     }
 
 

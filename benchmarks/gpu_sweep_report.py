@@ -1,8 +1,8 @@
-"""The picture and the table of `gpu_sweep`, from its JSON file. Needs no GPU.
+"""The picture and the tables of `gpu_sweep`, from its JSON file. Needs no GPU.
 
-    python benchmarks/gpu_sweep_report.py [--picture FILE] [--table FILE]
+    python benchmarks/gpu_sweep_report.py
 
-The table is written between two marks of a Markdown file.
+Tables are written between two marks of a Markdown file.
 """
 
 from __future__ import annotations
@@ -53,6 +53,17 @@ def table(cases: list[Case]) -> Iterator[str]:
             cells += [f"{e['b']}, {e['kb']}: {e['us']:.1f}" for e in (mine, best)]
             cells.append(f"{mine['us'] / best['us']:.2f} ×")
         yield f"| {' | '.join(cells)} |"
+
+
+def coprime_table(cases: list[Case]) -> Iterator[str]:
+    """What numbers of buckets cost that share few factors with others, over the planned one."""
+    yield "| rows × n, k, dtype | planned b, kb | 8 × a prime | 4 × a prime | a prime |"
+    yield "|---|---:|---:|---:|---:|"
+    for case in cases:
+        mine, _ = chosen_and_best(case, RECALLS[-1])
+        cells = [f"{mine['b']}, {mine['kb']}: {mine['us']:.1f} µs"]
+        cells += [f"{e['b']}: × {e['us'] / mine['us']:.2f}" for e in case["coprime"]]
+        yield f"| {name(case)} | {' | '.join(cells)} |"
 
 
 def draw(data: Case, path: Path) -> None:
@@ -114,11 +125,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--picture", type=Path, default=ROOT / "docs/images/gpu-sweep-h200.png")
-    parser.add_argument("--table", type=Path, default=ROOT / "docs/performance-log.md")
     options = parser.parse_args()
     data = json.loads(options.results.read_text())
     draw(data, options.picture)
-    replace_block(options.table, "sweep", table(data["workloads"]))
+    replace_block(ROOT / "docs/performance-log.md", "sweep", table(data["workloads"]))
+    replace_block(ROOT / "docs/orderings.md", "coprime", coprime_table(data["workloads"]))
 
 
 if __name__ == "__main__":

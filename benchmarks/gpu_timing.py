@@ -87,9 +87,10 @@ def floor_us(read_bytes: float, written_bytes: float) -> float:
 def verify(
     arr: torch.Tensor, values: torch.Tensor, indices: torch.Tensor, k: int, b: int, kb: int
 ) -> float:
-    """Check a largest, interleaved selection (n % b == 0) and return its recall."""
+    """Check a largest, interleaved selection of floats and return its recall."""
     rows, n = arr.shape
-    kept = arr.view(rows, n // b, b).float().topk(kb, dim=1).values.reshape(rows, b * kb)
+    whole = torch.nn.functional.pad(arr.float(), (0, -n % b), value=-torch.inf)
+    kept = whole.view(rows, -1, b).topk(kb, dim=1).values.reshape(rows, b * kb)
     best = kept.topk(k, dim=1).values
     assert torch.equal(values.float().sort(1, descending=True).values, best), "wrong values"
     assert torch.equal(arr.gather(1, indices.long()), values), "values are not at their indices"
