@@ -27,6 +27,9 @@ _Integers = NDArray[np.integer[Any]]
 #: looks at all of them instead.
 CROWD = 8
 
+#: The part of a row that is looked at first, to see whether all are alike.
+FIRST_PART = 16
+
 #: A row of that many neighbours is read at full speed.
 FEWEST_BUCKETS = 4096
 
@@ -105,7 +108,7 @@ def among_all(values: _Array, request: Request) -> Reaching:
     """What reaches the k-th best of all elements of a row."""
     read = Reader(request.largest, as_keys=True)
     bar = kth_best(read(values), request.k, True)
-    places = reaching(values, bar, read, values.size)
+    places = reaching(values, bar, read, values.size, request.k)
     assert places is not None  # there are no more elements than that
     return Reaching(*places, read(values[places]), bar[:, 0])
 
@@ -140,7 +143,10 @@ def reaching_the_candidates(values: _Array, request: Request) -> tuple[Reaching,
     bar = kth_best(candidates, request.k, read.direction.largest)
     queues = Kept.of(kept, read)
     del kept, candidates  # what is no longer needed goes at once: there are no larger arrays
-    places = reaching(values, bar, read, values.size // (CROWD if request.exact else 1))
+    most, enough = values.size, values.shape[1]
+    if request.exact:
+        most, enough = values.size // CROWD, request.k
+    places = reaching(values, bar, read, most, enough)
     if places is None:
         return None
     key = order_keys(values[places], request.largest)
@@ -195,17 +201,21 @@ def kept_by(kept: Kept, bucket: _Integers, key: UintArray) -> _Booleans:
 
 
 def reaching(
-    values: _Array, bar: _Array, read: Reader, most: int
+    values: _Array, bar: _Array, read: Reader, most: int, enough: int
 ) -> tuple[NDArray[np.int32], _Integers] | None:
     """Rows and indices of the elements at least as good as their row's `bar`, in their order.
 
-    None if there are more than `most`.
+    None if there are more than `most`. Where the first part of every row has `enough` of them,
+    none that merely equals the bar can win later on; else rows of one value would all be found.
     """
+    rows, n = values.shape
+    as_good: np.ufunc = np.greater_equal if read.direction.largest else np.less_equal
+    size = part(rows, n)
+    start, stop = 0, min(size, n // FIRST_PART if enough < n // FIRST_PART else n)
     found, count = [], 0
-    size = part(*values.shape)
-    for start in range(0, values.shape[1], size):
-        chunk = read(values[:, start : start + size])
-        reach = np.flatnonzero(chunk >= bar if read.direction.largest else chunk <= bar)
+    while start < n:
+        chunk = read(values[:, start:stop])
+        reach = np.flatnonzero(as_good(chunk, bar))
         count += len(reach)
         if count > most:
             return None
@@ -213,9 +223,15 @@ def reaching(
         reach %= chunk.shape[1]
         reach += start
         found.append((row, reach))
+        if start == 0 and np.bincount(row, minlength=rows).min() >= enough:
+            as_good = np.greater if read.direction.largest else np.less
+        start, stop = stop, min(stop + size, n)
     if len(found) == 1:
         return found[0]
     row, i = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    if rows > 1:
+        order = np.argsort(row, kind="stable")
+        row, i = row[order], i[order]
     return row, i
 
 
