@@ -36,8 +36,10 @@ class CupyBackend(Backend):
         return strided.refuses(request)
 
     def topk(self, arr: Any, request: Request, out: Pair | None = None) -> tuple[Any, ...]:
-        if out is None and isinstance(arr, ndarray):
-            return select.topk(arr, request)
+        if isinstance(arr, ndarray) and (
+            out is None or (isinstance(out[0], ndarray) and isinstance(out[1], ndarray))
+        ):
+            return select.topk(arr, request, out)
         with Device(self._devices.index(request.device)):
             if out is None:
                 request = foreign.answerable(arr, request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,3 +21,11 @@ def usable() -> None:
     status = {status.name: status for status in approxtopk.backends()}["cupy"]
     if not status.usable:
         pytest.skip(f"backend cupy: {status.reason}")
+
+
+@pytest.fixture(params=["fused", "scratch"])
+def plan(request: pytest.FixtureRequest) -> Any:
+    """A plan of one launch, and one of two."""
+    from work import PLANS
+
+    return PLANS[request.param]

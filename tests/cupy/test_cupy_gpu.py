@@ -1,12 +1,9 @@
-"""What only a CUDA device has: streams, graphs, several devices, other libraries' memory."""
+"""What only a CUDA device has: streams, graphs, several devices, memory that runs out."""
 
 from __future__ import annotations
 
 import random
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,67 +14,9 @@ import approxtopk
 pytest.importorskip("cupy.cuda")
 
 import cupy
-from cuda_arrays import to_numpy
+from work import PLANS, Described, agrees, expected, no_waiting, normal, select
 
-pytestmark = [
-    pytest.mark.gpu,
-    # Numba computes with what NumPy deprecates.
-    pytest.mark.filterwarnings("ignore:The 'generic' unit:DeprecationWarning"),
-]
-
-#: A plan of one launch, and one of two with scratch memory between them.
-PLANS = {"fused": ((300, 8192), 64, 512, 2), "scratch": ((2, 2**21), 40, 16, 4)}
-SPIN = """
-extern "C" __global__ void spin(long long cycles) {
-  long long start = clock64();
-  while (clock64() - start < cycles) {}
-}
-"""
-
-
-@pytest.fixture(autouse=True)
-def _cuda(usable: None) -> None:
-    pass
-
-
-@pytest.fixture(params=PLANS.values(), ids=PLANS)
-def plan(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
-def normal(shape: tuple[int, ...], seed: int = 0) -> Any:
-    return cupy.asarray(np.random.default_rng(seed).standard_normal(shape, np.float32))
-
-
-def select(arr: Any, plan: Any, **more: Any) -> Any:
-    _, k, b, kb = plan
-    return approxtopk.topk(arr, k, b=b, kb=kb, backend="cupy", sorted=True, **more)
-
-
-def expected(arr: Any, plan: Any) -> Any:
-    _, k, b, kb = plan
-    return approxtopk.topk(cupy.asnumpy(arr), k, b=b, kb=kb, sorted=True, backend="numpy")
-
-
-def agrees(result: Any, arr: Any, plan: Any) -> bool:
-    """Whether a result is what NumPy selects."""
-    pairs = zip(result, expected(arr, plan), strict=True)
-    return all((to_numpy(got) == wanted).all() for got, wanted in pairs)
-
-
-def spin(seconds: float) -> None:
-    """Keeps the current stream busy, from now on or earlier."""
-    cupy.RawKernel(SPIN, "spin")((1,), (1,), (int(seconds * 2e9),))
-
-
-@contextmanager
-def no_waiting(busy: float = 0.2) -> Iterator[None]:
-    """Fails where the host waits for a stream that is busy all the while."""
-    spin(busy)
-    began = time.perf_counter()
-    yield
-    took = time.perf_counter() - began
-    assert took < busy / 2, f"the host was held for {took:.3f} s"
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("usable")]
 
 
 def test_the_kernels_serve_cupy_arrays() -> None:
@@ -212,160 +151,6 @@ def test_a_cold_capture_is_refused_and_harmless() -> None:
             select(arr, plan)
         stream.end_capture()
     assert agrees(select(arr, plan), arr, plan)
-
-
-# ---- arrays of other libraries ------------------------------------------------------------------
-
-
-class Described:
-    """An array that is known by its `__cuda_array_interface__` alone."""
-
-    def __init__(self, arr: Any, stream: int | None = None, read_only: bool = False, **more: Any):
-        self.arr = arr
-        data = (arr.data.ptr, read_only)
-        interface = {**arr.__cuda_array_interface__, "stream": stream, "data": data}
-        self.interface = {**interface, "version": 3, **more}
-
-    @property
-    def __cuda_array_interface__(self) -> dict[str, Any]:
-        return self.interface
-
-
-def test_read_only_arrays_are_read_and_not_written(plan: Any) -> None:
-    arr = normal(plan[0])
-    assert agrees(select(Described(arr, read_only=True), plan), arr, plan)
-    values, indices = select(arr, plan)
-    with pytest.raises(ValueError, match=r"out\[0\] \(values\) must be writable"):
-        select(arr, plan, out=(Described(values, read_only=True), indices))
-    out = Described(values), Described(indices)
-    values[...], indices[...] = 0, 0
-    assert select(arr, plan, out=out).values is out[0]
-    assert agrees((values, indices), arr, plan)
-
-
-def test_a_view_is_no_copy() -> None:
-    from approxtopk_cupy import foreign
-
-    arr = normal((4, 100))[:, ::2]
-    view = foreign.borrow(Described(arr))
-    assert (view.data.ptr, view.strides, view.shape) == (arr.data.ptr, arr.strides, arr.shape)
-
-
-def test_the_named_stream_and_the_current_one_wait_for_each_other(plan: Any) -> None:
-    arr, fresh = cupy.zeros(plan[0], "f4"), normal(plan[0])
-    owner, current = (cupy.cuda.Stream(non_blocking=True) for _ in range(2))
-    select(Described(arr, owner.ptr), plan)
-    cupy.cuda.Device().synchronize()
-    with owner:
-        spin(0.1)
-        arr[...] = fresh
-    with current:
-        result = select(Described(arr, owner.ptr), plan)  # sees what the owner wrote
-        spin(0.1)
-        again = select(Described(arr, owner.ptr), plan)
-    with owner:
-        arr[...] = np.inf  # must not be seen by the call before
-    cupy.cuda.Device().synchronize()
-    assert agrees(result, fresh, plan)
-    assert agrees(again, fresh, plan)
-
-
-def test_no_library_makes_the_host_wait(plan: Any) -> None:
-    jnp = pytest.importorskip("jax.numpy")
-    from numba import cuda
-
-    arr = normal(plan[0])
-    owner = cupy.cuda.Stream(non_blocking=True)
-    jax_array = jnp.asarray(cupy.asnumpy(arr))
-    numba_array = cuda.as_cuda_array(Described(arr, owner.ptr), sync=False)
-    assert numba_array.__cuda_array_interface__["stream"] == owner.ptr
-    for given in (jax_array, numba_array):
-        select(given, plan)
-    cupy.cuda.Device().synchronize()
-    with cupy.cuda.Stream(non_blocking=True) as current:
-        for given in (jax_array, numba_array):
-            with no_waiting():
-                result = select(given, plan)
-            current.synchronize()
-            assert agrees(result, arr, plan)
-
-
-def test_memory_is_not_given_back_before_it_is_read() -> None:
-    from approxtopk_cupy import foreign
-
-    released = []
-
-    class Owner(Described):
-        def __del__(self) -> None:
-            released.append(True)
-
-    plan = PLANS["fused"]
-    arr = normal(plan[0])
-    select(Described(arr), plan)
-    with cupy.cuda.Stream(non_blocking=True) as stream:
-        spin(0.1)
-        select(Owner(arr), plan)
-        assert not released
-        stream.synchronize()
-        select(Described(arr), plan)
-        assert released
-        stream.synchronize()
-    assert len(foreign._kept) <= 1
-
-
-def test_jax_arrays_are_answered_in_kind() -> None:
-    jax = pytest.importorskip("jax")
-    plan = PLANS["fused"]
-    arr = normal(plan[0])
-    given = jax.device_put(cupy.asnumpy(arr))
-    result = select(given, plan, certificate=True)
-    assert all(isinstance(array, jax.Array) for array in result)
-    assert all(array.devices() == given.devices() for array in result)
-    assert agrees(result[:2], arr, plan)
-    assert (jax.numpy.take_along_axis(given, result.indices, -1) == result.values).all()
-    with pytest.raises(ValueError, match="must be writable, got a read-only"):
-        select(given, plan, out=result[:2])
-    for step in range(20):  # temporaries whose memory JAX wants again at once
-        fresh = select(given + step, plan)
-        assert (fresh.values == result.values + step).all()
-
-
-def test_jax_in_jit_says_what_is_wrong() -> None:
-    jax = pytest.importorskip("jax")
-    with pytest.raises(TypeError, match="call outside jit"):
-        jax.jit(lambda x: approxtopk.topk(x, 3))(jax.numpy.zeros(100))
-
-
-def test_torch_tensors_are_answered_in_kind() -> None:
-    torch = pytest.importorskip("torch")
-    arr = torch.randn(4, 5000, device="cuda").to(torch.bfloat16)
-    ours = approxtopk.topk(arr, 30, b=128, kb=2, sorted=True, backend="cupy")
-    its = approxtopk.topk(arr, 30, b=128, kb=2, sorted=True, backend="torch")
-    assert torch.equal(ours.values, its.values)
-    assert torch.equal(ours.indices, its.indices)
-
-
-@pytest.mark.parametrize(
-    ("make", "error", "words"),
-    [
-        (lambda: np.zeros(100, "f4"), TypeError, "serves cuda arrays, not cpu"),
-        (lambda: Described(cupy.zeros(100, "f4"), mask=1), TypeError, "mask"),
-        (lambda: Described(cupy.zeros(100, "f4"), typestr=">f4"), TypeError, ">f4"),
-        (lambda: cupy.zeros(100, "c8"), TypeError, "complex64"),
-        (lambda: cupy.zeros(404, "i1")[1:401], None, ""),
-        (
-            lambda: cupy.ndarray(100, "f4", cupy.cuda.alloc(404) + 1),
-            ValueError,
-            "multiples of their elements' size",
-        ),
-    ],
-)
-def test_refusals(make: Callable[[], Any], error: Any, words: str) -> None:
-    if error is None:
-        approxtopk.topk(make(), 3, backend="cupy")
-        return
-    with pytest.raises(error, match=words):
-        approxtopk.topk(make(), 3, backend="cupy")
 
 
 # ---- the device ---------------------------------------------------------------------------------

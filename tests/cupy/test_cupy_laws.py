@@ -16,18 +16,13 @@ pytest.importorskip("ml_dtypes")
 
 import cuda_arrays
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("usable")]
 
 #: Promises that only arrays which are written to, or answered in kind, can keep.
 NOT_OF = {
     "jax": ("out_is_written", "out_is_refused"),
     "numba": ("result_is_like_the_input", "out_is_written"),
 }
-
-
-@pytest.fixture(autouse=True)
-def _cuda(usable: None) -> None:
-    pass
 
 
 @pytest.mark.parametrize("dtype", SUPPORTED_DTYPES)
