@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("usable")]
 
 #: Promises that only arrays which are written to, or answered in kind, can keep.
 NOT_OF = {
-    "jax": ("out_is_written", "out_is_refused"),
-    "numba": ("result_is_like_the_input", "out_is_written"),
+    "jax": ("out_is_written", "out_is_refused", "certificates"),
+    "numba": ("result_is_like_the_input", "out_is_written", "certificates"),
 }
 
 
