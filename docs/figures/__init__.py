@@ -7,7 +7,7 @@ from pathlib import Path
 
 import approxtopk
 
-from . import buckets, recall, times
+from . import buckets, exact, recall, times
 from .style import RESULTS, THEMES
 
 __all__ = ["FIGURES", "THEMES", "sources"]
@@ -15,6 +15,7 @@ __all__ = ["FIGURES", "THEMES", "sources"]
 #: By the name that pages use: each writes one SVG for one theme.
 FIGURES: dict[str, Callable[[Path, str], None]] = {
     "buckets": buckets.draw,
+    "exact": exact.draw,
     "recall": recall.draw,
     "times": times.draw,
 }
