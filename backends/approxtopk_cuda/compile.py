@@ -20,15 +20,18 @@ _FOLDER = Path(__file__).parent / "kernels"
 
 #: What each kernel file needs before it, in order.
 _PARTS = {
-    "stage1": ("element", "params", "output", "team", "merge", "queue", "stage1"),
+    "stage1": ("element", "params", "output", "team", "merge", "ranking", "queue", "stage1"),
     "fused": (
-        *("element", "params", "output", "team", "merge", "queue", "stage1"),
-        *("select", "sort", "finish"),
+        *("element", "params", "output", "team", "cluster", "merge", "ranking", "queue", "stage1"),
+        *("listed", "select", "quick", "sort", "finish", "buckets", "certify", "winners"),
     ),
-    "stage2": ("element", "params", "output", "team", "merge", "select", "sort", "finish"),
+    "stage2": (
+        *("element", "params", "output", "team", "cluster", "merge"),
+        *("listed", "select", "quick", "sort", "finish"),
+    ),
     "certify": (
-        *("element", "params", "output", "team", "merge", "select", "sort", "finish"),
-        *("buckets", "certify", "winners"),
+        *("element", "params", "output", "team", "cluster", "merge"),
+        *("listed", "select", "quick", "sort", "finish", "buckets", "certify", "winners"),
     ),
     "sort": ("element", "params", "output", "team", "merge", "sort"),
 }

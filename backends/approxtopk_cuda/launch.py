@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .exactness import certified
+from .exactness import at_its_end, certified
 from .problem import Device, Launch, Problem, Schedule
 from .tiling import Tiling, tile_block, tile_grid
 from .variants import (
@@ -12,8 +12,8 @@ from .variants import (
     element_bytes,
     entry_bytes,
     key_bytes,
-    queue_for,
     registers,
+    turning_registers,
 )
 
 __all__ = ["refuses", "schedule"]
@@ -24,12 +24,12 @@ MAX_GRID = 2**31 - 1
 MAX_SORT = 4096
 #: Winners that a warp takes out one by one.
 MAX_EXTRACT = 16
-#: Winners that are found by ranking survivors at once.
+#: Winners that are found by ranking what reaches a bound, a quarter of it for 64-bit keys.
 MAX_QUICK = 128
 #: Entries of a run that `sort_runs` sorts.
 SORT_RUN = 2048
-#: Static shared memory of a team: warps, blocks up to 256 threads, larger ones; see select.cuh.
-_SPACE = {32: 2048, 128: 4096, 256: 8192, 512: 12288, 1024: 12288}
+#: Blocks of a cluster that share a row's candidates, and how many make that worth while.
+SELECT_CLUSTER, LEAST_SHARED = 8, 16384
 
 
 def refuses(problem: Problem) -> str | None:
@@ -67,7 +67,7 @@ def _stages(p: Problem, device: Device) -> Schedule:
 
     places = p.b * p.kb
     first = _stage1(p, tiling, output=False)
-    shift = _walk(p, tiling)[0].key_shift
+    shift = _walk(p, tiling, tiling.least)[0].key_shift
     entries = p.rows * tiling.splits * places
     if not listed:
         second = _select(p, device, tiling.splits, shift)
@@ -87,18 +87,19 @@ def _kernel(
     return Kernel(source, entry, tuple(sorted(macros.items())))
 
 
-def _walk(p: Problem, tiling: Tiling, least: int = 64) -> tuple[Walk, int]:
+def _walk(p: Problem, tiling: Tiling, least: int, more: int = 0) -> tuple[Walk, int]:
     """The walk, and the registers of its threads, of which `least` can be had anyway."""
-    queue = queue_for(p.dtype, p.kb, tiling.steps)
-    budget = registers(p.dtype, p.kb, tiling.v, queue, least)
-    walk = Walk(p.kb, tiling.v, budget.batch, queue, p.interleaved, p.step != 1, tiling.rows_first)
+    queues, strided = tiling.queues, p.step != 1
+    budget = registers(p.dtype, p.kb, tiling.v, queues, least, more)
+    walk = Walk(p.kb, tiling.v, budget.batch, queues, p.interleaved, strided, tiling.rows_first)
     return walk, budget.limit
 
 
 def _stage1(p: Problem, tiling: Tiling, output: bool) -> Launch:
-    walk, limit = _walk(p, tiling)
-    blocks = max(1, 65536 // limit // tiling.threads)
     merge = tiling.parts > 1
+    turning = turning_registers(p.kb, tiling.v, p.index_bytes) if output and not merge else 0
+    walk, limit = _walk(p, tiling, tiling.least, turning)
+    blocks = max(1, 65536 // limit // tiling.threads)
     kernel = _kernel(
         "stage1",
         "stage1",
@@ -123,29 +124,40 @@ def _fused(p: Problem, device: Device) -> Launch | None:
     if p.sorted and p.k > MAX_SORT:
         return None
     for team, cluster in _teams(p, device):
-        tiling = tile_block(p, team, cluster)
+        tiling = tile_block(p, device, team, cluster)
         if tiling is None:
             continue
         threads = 128 if team == 32 else team
         teams = threads // team
         blocks = min(p.rows, MAX_GRID // cluster) * cluster // teams
         resident = max(1, -(-blocks // device.multiprocessors))
-        walk, limit = _walk(p, tiling, least=65536 // (threads * resident))
+        least = 65536 // (threads * resident)
+        if p.repair and (p.sorted or key_bytes(p.dtype) == 8):  # repair needs more than 64
+            least = max(least, 128)
+        walk, limit = _walk(p, tiling, least)
         if threads * limit > 65536:
             continue
         merge = tiling.parts > 1
+        if team == 32 and merge and p.n > 1024:
+            continue
         more = max(tiling.lists * p.kb if merge else 0, _ceil_power_of_two(p.k) if p.sorted else 0)
-        shared = teams * _aligned(p.b * p.kb + more) * entry_bytes(p.dtype)
+        places = p.b * p.kb + more
+        inside = at_its_end(p, team, places, limit)
+        shared = teams * (inside.shared if inside else _aligned(places) * entry_bytes(p.dtype))
         # With one row to a multiprocessor a selection's latency counts, else its work.
         # Groups for a bound: of a thread's share of the candidates, or of those it found itself.
         shared_out = merge or cluster > 1
         groups = min(team, p.b * p.kb if shared_out else -(-p.b // tiling.v))
-        quick = p.k <= MAX_QUICK and 3 * p.k <= 2 * groups and resident <= 2 and team >= 256
+        quick = _is_quick(p) and 3 * p.k <= 2 * groups and resident <= 4 and team >= 256
+        held = quick and tiling.passes == 1 and not merge
         extract = team == 32 and not merge and tiling.passes == 1
         extract = extract and p.k <= MAX_EXTRACT and tiling.v * p.kb <= 4
         if extract:
             shared = 0
-        if shared + teams * _SPACE[team] > device.shared_per_block:
+        if (
+            shared + teams * (_space(p, team) + 1024 * (inside is not None))
+            > device.shared_per_block
+        ):
             continue
         kernel = _kernel(
             "fused",
@@ -161,19 +173,35 @@ def _fused(p: Problem, device: Device) -> Launch | None:
             SHARED=1,
             EXTRACT=extract,
             QUICK=quick,
-            GROUPS=_groups(p, team),
+            HELD=held,
+            GROUPS=_groups(p.k, p.b * p.kb, team),
             **walk.defines(),
+            **(inside.defines if inside else {"WINNERS": 0}),
         )
         grid = min(-(-p.rows // teams), MAX_GRID // cluster) * cluster
-        return Launch(kernel, grid, threads, shared, cluster, tiling.fields(p))
+        fields = (*tiling.fields(p), *(inside.fields if inside else ()))
+        certifies = "yes" if extract or not inside else inside.certifies
+        return Launch(kernel, grid, threads, shared, cluster, fields, certifies=certifies)
     return None
 
 
-def _groups(p: Problem, threads: int) -> int:
-    """Groups of a thread's candidates for a bound on the k-th; 0 where it would drop too few."""
-    places = p.b * p.kb
+def _space(p: Problem, team: int) -> int:
+    """Static shared memory of a team, and a little more; see select.cuh."""
+    bins = 2048 if team >= 512 else 4 * team
+    room = 352 if team >= 256 else 96
+    key = key_bytes(p.dtype)
+    return 4 * bins + 2 * key * room + 64 * key + 512
+
+
+def _is_quick(p: Problem) -> bool:
+    """Whether winners are so few that ranking what reaches a bound is quick; see quick.cuh."""
+    return p.k <= (MAX_QUICK if key_bytes(p.dtype) == 4 else MAX_QUICK // 4)
+
+
+def _groups(k: int, places: int, threads: int) -> int:
+    """Groups of a thread's candidates for a bound on the k-th; 0 where there are too few."""
     for groups in (1, 2, 4, 8):
-        if 3 * p.k <= 2 * groups * threads and places >= max(groups * threads, 4 * p.k):
+        if k <= groups * threads <= places:
             return groups
     return 0
 
@@ -183,7 +211,9 @@ def _teams(p: Problem, device: Device) -> list[tuple[int, int]]:
     processors = device.multiprocessors
     places = p.b * p.kb
     if p.rows >= 4 * processors:
-        teams = [(32, 1)] if p.n <= 1024 and places <= 512 else []
+        # A warp needs no barriers, but long rows need twice as many of them as are resident.
+        fill = p.n <= 1024 or 32 * p.rows >= 2 * 1024 * processors
+        teams = [(32, 1)] if places <= 512 and fill else []
         best = 128 if places <= 4096 else 256
         return teams + [(team, 1) for team in (best, 256, 512, 128)]
     if p.rows > processors:
@@ -214,7 +244,7 @@ def _lanes(p: Problem, cluster: int) -> int:
 
 def _most_splits(p: Problem, device: Device) -> int:
     """Blocks that may share a bucket: stage 2 merges their lists in its shared memory."""
-    space = device.shared_per_block - _SPACE[1024]
+    space = device.shared_per_block - _space(p, 1024)
     if p.sorted:
         space -= _ceil_power_of_two(p.k) * entry_bytes(p.dtype)
     return max(1, space // (p.b * p.kb * entry_bytes(p.dtype)) - 1)
@@ -224,11 +254,20 @@ def _select(
     p: Problem, device: Device, splits: int, key_shift: int, listed: bool = False
 ) -> Launch:
     places = p.b * p.kb
-    lists = places * splits if splits > 1 else 0
     sort = _ceil_power_of_two(p.k) if p.sorted and not listed else 0
     entry = entry_bytes(p.dtype)
+    room = device.shared_per_block - _space(p, 1024)
+    lists = places * splits if splits > 1 else 0
     shared = _aligned(places + max(lists, sort)) * entry
-    fits = splits > 1 or shared + _SPACE[1024] <= device.shared_per_block
+    fits = splits > 1 or shared <= room
+    cluster, share, groups = 1, 0, 0
+    if splits == 1 and places >= LEAST_SHARED and device.clusters:
+        share = _aligned(-(-places // SELECT_CLUSTER))
+        groups = _groups(-(-p.k // SELECT_CLUSTER), share, 1024)
+        needed = _aligned(2 * share + sort) * entry
+        most = device.multiprocessors // SELECT_CLUSTER
+        if p.rows <= most and 2 * p.k <= share and groups and needed <= room:
+            cluster, shared, fits = SELECT_CLUSTER, needed, True
     kernel = _kernel(
         "stage2",
         "stage2",
@@ -238,15 +277,19 @@ def _select(
         KB=p.kb,
         KEY_SHIFT=key_shift,
         STRIDED=p.step != 1,
+        CLUSTER=cluster,
         MERGE=splits > 1,
         SHARED=fits,
         SORTED=p.sorted and not listed,
         LISTED=listed,
-        QUICK=p.k <= MAX_QUICK and not listed and places >= 1024,
-        GROUPS=_groups(p, 1024),
+        QUICK=_is_quick(p) and not listed and places >= 1024,
+        HELD=0,
+        GROUPS=0 if cluster > 1 else _groups(p.k, places, 1024),
+        PART_GROUPS=groups,
     )
-    fields = (("rows", p.rows), ("splits", splits))
-    return Launch(kernel, p.rows, 1024, shared if fits else _aligned(sort) * entry, fields=fields)
+    fields = (("rows", p.rows), ("splits", splits), ("tile", share))
+    shared = shared if fits else _aligned(sort) * entry
+    return Launch(kernel, p.rows * cluster, 1024, shared, cluster, fields)
 
 
 def _sort(p: Problem, length: int, key_shift: int, swapped: bool = False) -> tuple[Launch, ...]:

@@ -17,27 +17,30 @@ struct ListSink {
 
 __device__ inline u32 ceil_power_of_two(u32 x) { return x <= 1 ? 1 : 1u << bit_length(x - 1); }
 
+// From the command line: GROUPS (1, 2, 4, 8; 0 for none) of a thread's candidates bound the k best,
+// QUICK, SORTED, LISTED (0, 1).
+
 // The k best to a sink, or all where there are no more.
-template <class Team, class Sink> __device__ inline void choose(const Params& p, Selector<Team>& selector, const Sink& sink) {
-  if (p.k < p.candidates) {
-    selector.select(p.k, sink);
-  } else {
-    selector.keep([&](u32 i, Key) { return selector.positions[i] != NOWHERE; });
-    selector.emit(sink);
-  }
+template <class Team, class Sink>
+__device__ inline void choose(const Params& p, const Selector<Team>& selector, const Sink& sink) {
+  if (p.k < p.candidates)
+    selector.template select<GROUPS>(p.k, sink);
+  else
+    selector.select_all(p.k, sink);
 }
 
-// `m` candidate places, empty ones among them, to the k best of `row`. SORTED: `list` has room for
-// k entries rounded up to a power of two. LISTED: winners go to p.spare_keys, p.spare_positions
-// [rows][k], to be sorted there. The candidates are not the same afterwards. With QUICK a thread
-// knows the greatest key, `best`, of some of them, if of `any`.
-template <class Team>
-__device__ inline void finish(const Params& p, Selector<Team>& selector, const bool (&any)[1],
-                              const Key (&best)[1], u32 row, const ListSink& list) {
-  const RowEnds ends = ends_of(p, row);
-  const OutputSink output = {p, ends};
-#if QUICK
-  if (selector.rank_few(p.k, any, best, output)) return;
+// Candidates in memory, empty ones among them, to the k best of `row`. SORTED: `list` has room for k
+// entries rounded up to a power of two. LISTED: winners go to p.spare_keys, p.spare_positions
+// [rows][k], to be sorted there. QUICK: quickly, where that can be and has not been tried (HELD).
+// Winners go to output(place, key, index); returns whether best first.
+template <class Team, class Output>
+__device__ inline bool finish(const Params& p, const Selector<Team>& selector, u32 row, const ListSink& list, const Output& output) {
+#if QUICK && !HELD
+  Key best = 0;
+  selector.each([&](u32, Key x) { best = x > best ? x : best; });
+  const StoredCandidates<Team> candidates = {selector};
+  const Quick<Team, 1> quick = {selector.space};
+  if (quick.select(p.k, best, candidates, output)) return true;
 #endif
 #if SORTED
   const u32 length = ceil_power_of_two(p.k);
@@ -51,4 +54,5 @@ __device__ inline void finish(const Params& p, Selector<Team>& selector, const b
 #else
   choose(p, selector, output);
 #endif
+  return SORTED;
 }

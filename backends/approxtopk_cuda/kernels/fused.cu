@@ -9,36 +9,10 @@
 //   TEAM THREADS     a block each; `passes` tiles of buckets one after the other.
 //   CLUSTER > 1      few rows: blocks walk different buckets and leave their candidates in the
 //                    shared memory of the first, which selects.
+//   HELD             few winners: candidates stay in registers, but for those that reach a bound.
+//   WINNERS          certificate or repair is asked for, which a row's team does at once. NOTED 1: results
+//                    are noted as they are found; 0: they are read again.
 // Moves    each element once, and the output: candidates never leave the chip.
-
-#if CLUSTER > 1
-__device__ inline u32 remote(const void* local, u32 rank) {
-  u32 address;
-  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"((u32)__cvta_generic_to_shared(local)), "r"(rank));
-  return address;
-}
-__device__ inline void store_remote(u32 to, u32 x) { asm volatile("st.shared::cluster.u32 [%0], %1;" ::"r"(to), "r"(x) : "memory"); }
-__device__ inline void store_remote(u32 to, u64 x) { asm volatile("st.shared::cluster.u64 [%0], %1;" ::"r"(to), "l"(x) : "memory"); }
-// N neighbouring items, in pieces of 16 bytes where they fill such; `to` is then aligned.
-template <int N, class T> __device__ inline void store_remote(u32 to, const T (&items)[N]) {
-  const int each = 16 / (int)sizeof(T);
-  if (N % each) {
-#pragma unroll
-    for (int i = 0; i < N; ++i) store_remote(to + i * sizeof(T), items[i]);
-    return;
-  }
-#pragma unroll
-  for (int i = 0; i < N; i += each) {
-    u32 words[4];
-    pack<T>(words, items + i);
-    asm volatile("st.shared::cluster.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to + i * (u32)sizeof(T)), "r"(words[0]),
-                 "r"(words[1]), "r"(words[2]), "r"(words[3])
-                 : "memory");
-  }
-}
-__device__ inline void cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
-__device__ inline void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
-#endif
 
 // Candidate (i, bucket) has the place i * b + bucket in the first block of the cluster.
 struct CandidateSink {
@@ -87,7 +61,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   const u32 teams = THREADS / 32;
   const Share share = share_of(p, Team::rank());
   for (i64 row = (i64)blockIdx.x * teams + threadIdx.x / 32; row < p.rows; row += (i64)gridDim.x * teams) {
-    Queue queues[V];
+    Queues queues;
     Place place = place_of(p, share, row, share.bucket, 0);
     if (share.row || share.part) place.length = 0;
     walk(queues, place);
@@ -120,11 +94,35 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
         mine[V * KB - 1].key = 0, mine[V * KB - 1].index = NOWHERE;
       }
     }
-    if (Team::lane() < p.k) put(p, ends_of(p, row), Team::lane(), winner.key, winner.index);
+    const RowEnds ends = ends_of(p, row);
+#if WINNERS
+    winner.key >>= KEY_SHIFT;
+    const bool exact = certify_warp(p, ends, winner);
+    winner.key <<= KEY_SHIFT;
+#if !REPAIR
+    if (Team::lane() == 0) p.exact[row] = exact;
+#endif
+#endif
+    if (Team::lane() < p.k) put(p, ends, Team::lane(), winner.key, winner.index);
   }
 }
 
 #else
+#if HELD
+// The k best of what the blocks of a cluster hold in registers to the first block's output, best first.
+// False, and nothing done, where quick selection can't.
+template <class Team, class Output>
+__device__ inline bool finish_held(const Params& p, SelectSpace<Team::size>& space, const Queues& queues, const Place& place,
+                                   const Output& output) {
+  Key best = 0;
+#pragma unroll
+  for (int u = 0; u < V; ++u) best = queues[u].key(0) > best ? queues[u].key(0) : best;
+  const HeldCandidates candidates = {queues, place};
+  const Quick<Team, CLUSTER> quick = {space};
+  return quick.select(p.k, best, candidates, output);
+}
+#endif
+
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Params p) {
   typedef TeamOf<TEAM> Team;
   const u32 teams = THREADS / TEAM;
@@ -135,12 +133,38 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   const u32 list_places = MERGE ? KB * p.tile * p.parts : 0;
   const u32 sort_places = SORTED ? ceil_power_of_two(p.k) : 0;
   const u32 more_places = list_places > sort_places ? list_places : sort_places;  // never both
-  const u32 places = (KB * p.b + more_places + 3) / 4 * 4;  // aligned
+  const u32 dead = KB * p.b + more_places;  // when the winners are known
+#if WINNERS
+  const u32 marks = (p.b + 3) / 4 + p.k / KB;
+  const u32 places = NOTED ? (p.entries + p.k + 3) / 4 * 4 : (p.entries + p.k + marks + 3) / 4 * 4;
+#else
+  const u32 places = (dead + 3) / 4 * 4;  // aligned
+#endif
   Key* const keys = (Key*)shared + team * places;
   u32* const positions = (u32*)((Key*)shared + teams * places) + team * places;
   Key* const more_keys = keys + KB * p.b;
   u32* const more_positions = positions + KB * p.b;
-  Selector<Team>::prepare(spaces[team]);
+#if WINNERS
+  __shared__ CertifySpace certify_spaces[teams];
+  CertifySpace& certify_space = certify_spaces[team];
+  Area area;
+  area.entries = p.entries;
+#if NOTED
+  area.keys = keys;
+  area.positions = positions;
+  area.winner_keys = keys + p.entries;
+  area.winner_positions = positions + p.entries;
+  area.counts = (u32*)((Key*)shared + teams * places) + teams * places + team * marks;
+  Winners<Team>::prepare(p, area);
+#else  // in memory that held candidates
+  area.winner_keys = keys;
+  area.winner_positions = positions;
+  area.keys = keys + p.k;
+  area.positions = positions + p.k;
+  area.counts = positions + p.k + p.entries;
+#endif
+  area.flagged = area.counts + (p.b + 3) / 4;
+#endif
 
   CandidateSink sink;
   sink.keys = keys;
@@ -150,71 +174,97 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   sink.remote_keys = remote(keys, 0);
   sink.remote_positions = remote(positions, 0);
 #endif
-  const u32 block = blockIdx.x % CLUSTER;
+  const u32 block = cluster_rank();
   const Share share = share_of(p, Team::rank());
 
   for (i64 row = (i64)(blockIdx.x / CLUSTER) * teams + team; row < p.rows; row += (i64)(gridDim.x / CLUSTER) * teams) {
-#if CLUSTER > 1
-    cluster_arrive();  // the first block runs, and is done with the row before
+    cluster_arrive();  // this block runs, and is done with the row before
+#if WINNERS
+    Winners<Team>::begin(certify_space);
 #endif
-    bool any[1] = {false};  // candidates that this thread found, or looks after
-    Key best[1] = {0};
     for (u32 pass = 0; pass < p.passes; ++pass) {
       sink.bucket0 = (block * p.passes + pass) * p.tile;
       const u32 bucket = sink.bucket0 + share.bucket;
       const bool active = share.row == 0 && share.part < p.parts;
-      Queue queues[V];
+      Queues queues;
       Place place = place_of(p, share, row, bucket, 0);
       if (!active) place.length = 0;
       walk(queues, place);
-#if CLUSTER > 1
       if (pass == 0) cluster_wait();
+
+#if WINNERS
+      Winners<Team> winners(p, area, certify_space, row);
+      const OutputSink written = {p, winners.ends};
+#else
+      const RowEnds ends = ends_of(p, row);
+      const OutputSink written = {p, ends};
 #endif
+#if WINNERS && NOTED
+      const NotingSink<Team> output = {written, winners};
+#else
+      const OutputSink& output = written;
+#endif
+      bool done = false, ordered = true;
+#if HELD
+      done = finish_held<Team>(p, spaces[team], queues, place, output);
+#endif
+      if (!done) {
 #if MERGE
-      const Lists<Key> lists = {more_keys, more_positions, p.parts * p.tile};
-      Team::sync();  // the lists of the pass before have been read
+        const Lists<Key> lists = {more_keys, more_positions, p.parts * p.tile};
+        Team::sync();  // the lists of the pass before have been read
 #endif
 #pragma unroll
-      for (int i = 0; i < KB; ++i) {
-        Key level_keys[V];
-        u32 level_positions[V];
-#pragma unroll
-        for (int u = 0; u < V; ++u) {
-          level_keys[u] = queues[u].key(i);
-          level_positions[u] = index_at(queues[u], place, u, i);
-          if (i == 0 && level_keys[u] > best[0]) best[0] = level_keys[u];
-        }
-        any[0] = any[0] || (active && bucket < p.b);
-#if MERGE
-        if (active) {
+        for (int i = 0; i < KB; ++i) {
+          Key level_keys[V];
+          u32 level_positions[V];
 #pragma unroll
           for (int u = 0; u < V; ++u) {
-            const Entry<Key> entry = {level_keys[u], level_positions[u]};
-            lists.set(share.list + u * share.list_step, i, entry);
+            level_keys[u] = queues[u].key(i);
+            level_positions[u] = index_at(queues[u], place, u, i);
           }
-        }
+#if MERGE
+          if (active) {
+#pragma unroll
+            for (int u = 0; u < V; ++u) {
+              const Entry<Key> entry = {level_keys[u], level_positions[u]};
+              lists.set(share.list + u * share.list_step, i, entry);
+            }
+          }
 #else
-        if (active && bucket < p.b) sink.level(i, bucket, level_keys, level_positions);
+          if (active && bucket < p.b) sink.level(i, bucket, level_keys, level_positions);
+#endif
+        }
+#if MERGE
+        merge_parts<Team, Key, KB>(lists, 1, p.parts, p.tile, sink);
 #endif
       }
-#if MERGE
-      merge_parts<Team, Key, KB>(lists, 1, p.parts, p.tile, sink);
+      if (pass + 1 < p.passes) continue;
+
+      if (!done) {
+        cluster_arrive();
+        cluster_wait();
+        Team::sync();
+        if (block == 0) {
+          const ListSink list = {more_keys, more_positions};
+          const Selector<Team> selector(spaces[team], keys, positions, KB * p.b, p.b);
+          ordered = finish<Team>(p, selector, row, list, output);
+        }
+      }
+#if WINNERS
+      if (block == 0) {
+#if !NOTED
+        Team::sync();
+        Winners<Team>::prepare(p, area);
+        Team::sync();
+        note_written(p, winners);
 #endif
-    }
-#if CLUSTER > 1
-    cluster_arrive();
-    cluster_wait();
+        conclude<Team>(p, area, certify_space, spaces[team], row, winners, ordered);
+      }
 #endif
-    Team::sync();
-    if (block == 0) {
-      const ListSink list = {more_keys, more_positions};
-      Selector<Team> selector(spaces[team], keys, positions, KB * p.b);
-#if QUICK && (MERGE || CLUSTER > 1)
-      selector.group(any, best);
-#endif
-      finish<Team>(p, selector, any, best, row, list);
     }
     Team::sync();
   }
+  cluster_arrive();  // nobody needs this block's memory any more
+  cluster_wait();
 }
 #endif

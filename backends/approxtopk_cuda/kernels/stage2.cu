@@ -4,51 +4,130 @@
 //          indices: k of each row, in candidate order or best first (SORTED), or as entries for
 //          `sort` (LISTED).
 // Ties     to the lower index. 1 <= k <= candidates.
-// When     after stage1. SHARED 1: candidates fit in shared memory; parts of buckets are merged
-//          first (MERGE). SHARED 0: they don't; each pass reads them again, mostly from L2.
-// Moves    each candidate once (SHARED) or four to five times, and the output.
+// When     after stage1.
+//   CLUSTER > 1  few rows with many candidates: each block drops what is too small in its share of
+//                them, the first one selects from the rest.
+//   SHARED 1     candidates fit in shared memory; parts of buckets are merged first (MERGE).
+//   SHARED 0     they don't; each pass reads them again, mostly from L2.
+// Moves    each candidate once (CLUSTER, SHARED) or four times, and the output.
+
+struct Memory {  // of candidates
+  Key* keys;
+  u32* positions;
+};
+
+#if CLUSTER > 1
+// Candidates to the first block of the cluster.
+struct FirstBlockSink {
+  u32 keys, positions, first;
+  __device__ void operator()(u32 place, Key key, u32 index) const {
+    store_remote(keys + (first + place) * (u32)sizeof(Key), key);
+    store_remote(positions + (first + place) * 4, index);
+  }
+};
+
+// Of `m` candidates in global memory, those that can be among the k best to `rest` of the first block,
+// in their order; returns how many. A block looks at `p.tile` of them, in `mine`. If each block has
+// ceil(k / CLUSTER) that reach its own bound, k reach the least of the bounds: where winners are spread
+// evenly, 1.1 to 1.3 k do. Where more than p.tile do, returns m and has written nothing.
+template <class Team>
+__device__ inline u32 drop(const Params& p, SelectSpace<Team::size>& space, const Memory& from, const Memory& mine, const Memory& rest) {
+  __shared__ Key bounds[CLUSTER];
+  __shared__ u32 counts[CLUSTER];
+  const u32 m = KB * p.b, block = cluster_rank();
+  const u32 begin = block * p.tile < m ? block * p.tile : m;
+  const u32 length = m - begin < p.tile ? m - begin : p.tile;
+#pragma unroll 8
+  for (u32 x = Team::rank(); x < length; x += Team::size) {
+    mine.keys[x] = from.keys[begin + x];
+    mine.positions[x] = from.positions[begin + x];
+  }
+  Team::sync();
+  const Selector<Team> part(space, mine.keys, mine.positions, length, length);
+  Key least = part.template bound<PART_GROUPS>((p.k + CLUSTER - 1) / CLUSTER);
+  if (Team::rank() < CLUSTER) store_remote(remote(bounds + block, Team::rank()), least);
+  cluster_arrive();
+  cluster_wait();
+#pragma unroll
+  for (u32 c = 0; c < CLUSTER; ++c) least = bounds[c] < least ? bounds[c] : least;
+  const auto kept = [&](u32 i, Key x) -> bool { return x >= least && (least || mine.positions[i] != NOWHERE); };
+  u32 own = 0;
+  part.each([&](u32 i, Key x) { own += kept(i, x); });
+  const u32 place = part.scan(own);
+  if (Team::rank() == Team::size - 1) {
+#pragma unroll
+    for (u32 c = 0; c < CLUSTER; ++c) store_remote(remote(counts + block, c), place + own);
+  }
+  cluster_arrive();
+  cluster_wait();
+  u32 first = 0, total = 0;
+#pragma unroll
+  for (u32 c = 0; c < CLUSTER; ++c) {
+    first += c < block ? counts[c] : 0;
+    total += counts[c];
+  }
+  if (total > p.tile) return m;
+  const FirstBlockSink sink = {remote(rest.keys, 0), remote(rest.positions, 0), first};
+  part.emit(place, counts[block], kept, sink);
+  return total;
+}
+#endif
 
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) stage2(const Params p) {
   typedef TeamOf<THREADS> Team;
   extern __shared__ __align__(16) u8 shared[];
   __shared__ SelectSpace<THREADS> space;
-  Selector<Team>::prepare(space);
 
   const u32 m = KB * p.b;
+  const u32 held = CLUSTER > 1 ? 2 * p.tile : SHARED ? m : 0;
   const u32 list_places = MERGE ? m * p.splits : 0;
   const u32 sort_places = SORTED ? ceil_power_of_two(p.k) : 0;
   const u32 more_places = list_places > sort_places ? list_places : sort_places;  // never both
-  const u32 places = ((SHARED ? m : 0) + more_places + 3) / 4 * 4;  // aligned
-  Key* const keys = (Key*)shared;
-  u32* const positions = (u32*)(keys + places);
-  const ListSink list = {keys + (SHARED ? m : 0), positions + (SHARED ? m : 0)};
+  const u32 places = (held + more_places + 3) / 4 * 4;  // aligned
+  const Memory memory = {(Key*)shared, (u32*)((Key*)shared + places)};
+  const ListSink list = {memory.keys + held, memory.positions + held};
 
-  for (i64 row = blockIdx.x; row < p.rows; row += gridDim.x) {
-    Key* const from_keys = p.keys + row * p.splits * m;
-    u32* const from_positions = p.positions + row * p.splits * m;
+  for (i64 row = blockIdx.x / CLUSTER; row < p.rows; row += gridDim.x / CLUSTER) {
+    const RowEnds ends = ends_of(p, row);
+    const OutputSink output = {p, ends};
+    const Memory from = {p.keys + row * p.splits * m, p.positions + row * p.splits * m};
+#if CLUSTER > 1
+    const Memory rest = {memory.keys + p.tile, memory.positions + p.tile};
+    const u32 length = drop<Team>(p, space, from, memory, rest);
+    cluster_arrive();
+    cluster_wait();
+    if (cluster_rank() == 0) {
+      const Memory left = length <= p.tile ? rest : from;
+      const Selector<Team> selector(space, left.keys, left.positions, length, p.b);
+      finish<Team>(p, selector, row, list, output);
+    }
+    cluster_arrive();
+    cluster_wait();
+#else
 #if MERGE
     const u32 b = p.b;
     const Lists<Key> lists = {list.keys, list.positions, p.splits * b};
     for (u32 x = Team::rank(); x < p.splits * m; x += THREADS) {
       const u32 split = x / m, i = x % m / b, bucket = x % b;
-      const Entry<Key> entry = {from_keys[x], from_positions[x]};
+      const Entry<Key> entry = {from.keys[x], from.positions[x]};
       lists.set(split * b + bucket, i, entry);
     }
     merge_parts<Team, Key, KB>(lists, 1, p.splits, b, [=](u32, u32 bucket, const Entry<Key>(&best)[KB]) {
 #pragma unroll
-      for (int i = 0; i < KB; ++i) keys[i * b + bucket] = best[i].key, positions[i * b + bucket] = best[i].index;
+      for (int i = 0; i < KB; ++i) {
+        memory.keys[i * b + bucket] = best[i].key;
+        memory.positions[i * b + bucket] = best[i].index;
+      }
     });
 #elif SHARED
-    for (u32 x = Team::rank(); x < m; x += THREADS) keys[x] = from_keys[x], positions[x] = from_positions[x];
+#pragma unroll 8
+    for (u32 x = Team::rank(); x < m; x += THREADS) memory.keys[x] = from.keys[x], memory.positions[x] = from.positions[x];
 #endif
     Team::sync();
-    Selector<Team> selector(space, SHARED ? keys : from_keys, SHARED ? positions : from_positions, m);
-    bool any[1] = {false};
-    Key best[1] = {0};
-#if QUICK
-    selector.group(any, best);
-#endif
-    finish<Team>(p, selector, any, best, row, list);
+    const Memory& candidates = SHARED ? memory : from;
+    const Selector<Team> selector(space, candidates.keys, candidates.positions, m, p.b);
+    finish<Team>(p, selector, row, list, output);
     Team::sync();
+#endif
   }
 }

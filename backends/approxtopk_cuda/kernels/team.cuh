@@ -20,12 +20,8 @@ __device__ inline u32 warp_max(u32 x) { return __reduce_max_sync(~0u, x); }
 __device__ inline u32 warp_min(u32 x) { return __reduce_min_sync(~0u, x); }
 
 __device__ inline u64 warp_max(u64 x) {
-#pragma unroll
-  for (int d = 16; d; d /= 2) {
-    const u64 other = __shfl_xor_sync(~0u, x, d);
-    x = other > x ? other : x;
-  }
-  return x;
+  const u32 high = warp_max((u32)(x >> 32));
+  return (u64)high << 32 | warp_max((u32)(x >> 32) == high ? (u32)x : 0);
 }
 __device__ inline u64 warp_min(u64 x) { return ~warp_max(~x); }
 
@@ -41,3 +37,15 @@ __device__ inline u32 warp_scan(u32 x) {
 
 __device__ inline u32 bit_length(u32 x) { return 32 - __clz(x); }
 __device__ inline u32 bit_length(u64 x) { return 64 - __clzll(x); }
+
+// To shared memory, and without a branch, so that a thread has several of them in flight.
+__device__ inline void store_if(bool does, u32* at, u32 x) {
+  asm volatile("{.reg .pred p; setp.ne.u32 p, %1, 0; @p st.shared.u32 [%0], %2;}" ::"r"((u32)__cvta_generic_to_shared(at)),
+               "r"((u32)does), "r"(x)
+               : "memory");
+}
+__device__ inline void store_if(bool does, u64* at, u64 x) {
+  asm volatile("{.reg .pred p; setp.ne.u32 p, %1, 0; @p st.shared.u64 [%0], %2;}" ::"r"((u32)__cvta_generic_to_shared(at)),
+               "r"((u32)does), "l"(x)
+               : "memory");
+}

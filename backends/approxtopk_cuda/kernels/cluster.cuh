@@ -1,0 +1,58 @@
+// Blocks of a cluster: each other's shared memory, and barriers.
+//
+// CLUSTER (1 and up), from the command line: blocks in a cluster.
+
+#if CLUSTER > 1
+__device__ inline u32 cluster_rank() { return blockIdx.x % CLUSTER; }
+
+// Where the block of a rank has what this one has at `local`.
+__device__ inline u32 remote(const void* local, u32 rank) {
+  u32 address;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"((u32)__cvta_generic_to_shared(local)), "r"(rank));
+  return address;
+}
+
+__device__ inline void store_remote(u32 to, u32 x) { asm volatile("st.shared::cluster.u32 [%0], %1;" ::"r"(to), "r"(x) : "memory"); }
+__device__ inline void store_remote(u32 to, u64 x) { asm volatile("st.shared::cluster.u64 [%0], %1;" ::"r"(to), "l"(x) : "memory"); }
+__device__ inline void store_remote_if(bool does, u32 to, u64 x) {
+  asm volatile("{.reg .pred p; setp.ne.u32 p, %1, 0; @p st.shared::cluster.u64 [%0], %2;}" ::"r"(to), "r"((u32)does), "l"(x) : "memory");
+}
+
+// N neighbouring items, in pieces of 16 bytes where they fill such; `to` is then aligned.
+template <int N, class T> __device__ inline void store_remote(u32 to, const T (&items)[N]) {
+  const int each = 16 / (int)sizeof(T);
+  if (N % each) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) store_remote(to + i * sizeof(T), items[i]);
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < N; i += each) {
+    u32 words[4];
+    pack<T>(words, items + i);
+    asm volatile("st.shared::cluster.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to + i * (u32)sizeof(T)), "r"(words[0]),
+                 "r"(words[1]), "r"(words[2]), "r"(words[3])
+                 : "memory");
+  }
+}
+
+__device__ inline u32 load_remote(u32 from) {
+  u32 x;
+  asm volatile("ld.shared::cluster.u32 %0, [%1];" : "=r"(x) : "r"(from) : "memory");
+  return x;
+}
+
+// Adds x and returns what was there.
+__device__ inline u32 add_remote(u32 to, u32 x) {
+  u32 before;
+  asm volatile("atom.shared::cluster.add.u32 %0, [%1], %2;" : "=r"(before) : "r"(to), "r"(x) : "memory");
+  return before;
+}
+
+__device__ inline void cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
+__device__ inline void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
+#else
+__device__ inline u32 cluster_rank() { return 0; }
+__device__ inline void cluster_arrive() {}
+__device__ inline void cluster_wait() {}
+#endif

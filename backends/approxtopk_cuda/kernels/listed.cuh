@@ -1,0 +1,61 @@
+// A short list of candidates in shared memory, ranked by comparing all pairs.
+
+// A candidate as it is listed. A 32-bit key and the index are one integer, so that to count who is
+// better takes three instructions.
+__device__ inline u64 listed(u32 key, u32 index) { return (u64)key << 32 | ~index; }
+__device__ inline u32 key_of(u64 entry) { return (u32)(entry >> 32); }
+__device__ inline u32 index_of(u64 entry) { return ~(u32)entry; }
+__device__ inline void count_better(u32& count, u64 a, u64 b) {
+  asm("{.reg .pred p; setp.gt.u64 p, %1, %2; @p add.u32 %0, %0, 1;}" : "+r"(count) : "l"(a), "l"(b));
+}
+
+__device__ inline Entry<u64> listed(u64 key, u32 index) {
+  const Entry<u64> entry = {key, index};
+  return entry;
+}
+__device__ inline u64 key_of(const Entry<u64>& entry) { return entry.key; }
+__device__ inline u32 index_of(const Entry<u64>& entry) { return entry.index; }
+__device__ inline void count_better(u32& count, const Entry<u64>& a, const Entry<u64>& b) { count += better(a, b); }
+
+template <class K> struct ListedType { typedef Entry<u64> type; };
+template <> struct ListedType<u32> { typedef u64 type; };
+typedef ListedType<Key>::type Listed;
+
+// A list with room for ROOM candidates, and behind them for a batch of comparisons.
+template <int ROOM> struct List {
+  static const u32 room = ROOM;
+  Listed entries[ROOM + 32];
+  u32 length;
+
+  // A barrier must follow.
+  template <class Team> __device__ void clear() {
+    for (u32 i = Team::rank(); i < ROOM + 32; i += Team::size) entries[i] = listed((Key)0, NOWHERE);
+    if (Team::rank() == 0) length = 0;
+  }
+
+  // Gives the `want` best to sink(first + rank, key, index). Barriers must have passed since the
+  // list was cleared and written. Several threads share an entry's comparisons where there are
+  // enough of them; warps without an entry have nothing to issue.
+  template <class Team, class Sink> __device__ void rank(u32 count, u32 want, u32 first, const Sink& sink) const {
+    const u32 sharing = Team::size >= 256 ? 4 : 1, batch = sizeof(Key) == 8 ? 4 : 8;
+    const u32 part = Team::rank() % sharing;
+#pragma unroll 1
+    for (u32 base = Team::warp() * 32 / sharing; base < count; base += Team::size / sharing) {
+      const u32 i = base + Team::lane() / sharing;
+      const Listed entry = entries[i < count ? i : base];
+      u32 even = 0, odd = 0;
+#pragma unroll 1
+      for (u32 j = part; j < count; j += batch * sharing) {  // what is behind the list is ahead of nothing
+        Listed other[batch];
+#pragma unroll
+        for (u32 e = 0; e < batch; ++e) other[e] = entries[j + e * sharing];
+#pragma unroll
+        for (u32 e = 0; e < batch; ++e) count_better(e % 2 ? odd : even, other[e], entry);
+      }
+      u32 ahead = even + odd;
+#pragma unroll
+      for (u32 d = 1; d < sharing; d *= 2) ahead += __shfl_xor_sync(~0u, ahead, d);
+      if (part == 0 && i < count && ahead < want) sink(first + ahead, key_of(entry), index_of(entry));
+    }
+  }
+};
