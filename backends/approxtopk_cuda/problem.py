@@ -18,6 +18,11 @@ class Device:
     shared_per_block: int = 227 * 1024  #: with opt-in
     clusters: bool = True  #: compute capability 9.0 and later
 
+    @property
+    def halves(self) -> bool:
+        """Whether it has maxima of 16-bit halves."""
+        return int(self.arch.removeprefix("sm_")) >= 90
+
 
 @dataclass(frozen=True)
 class Problem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .problem import Device, Problem
-from .variants import element_bytes, entry_bytes, queue_for, registers, widest_load
+from .variants import element_bytes, entry_bytes, queues_for, registers, widest_load
 
 __all__ = ["Tiling", "tile_block", "tile_grid"]
 
@@ -31,6 +31,8 @@ class Tiling:
     splits: int
     passes: int
     steps: int  #: that a thread walks, at most
+    queues: str
+    least: int = 64  #: registers of a thread that cost nothing
 
     @property
     def lists(self) -> int:
@@ -60,15 +62,15 @@ def tile_grid(p: Problem, device: Device, most_splits: int) -> Tiling:
     longest = -(-p.n // p.b)
     rows_first = _rows_first(p)
     threads = THREADS
-    v = _width(p, longest, rows_first, most=threads)
+    v = _width(p, device, longest, rows_first, most=threads)
     rows_at_least = min(_floor_power_of_two(p.rows), 32) if rows_first else 1
 
-    wanted = device.multiprocessors * _resident(p, v, longest)
+    wanted = device.multiprocessors * _resident(p, device, v, longest)
     shortage = wanted * v / (p.rows * p.b)
     walkable = max(1, longest // max(4, 2 * p.kb))  # merging must not cost as much as walking
-    parts = 1
-    if shortage > 1:
-        parts = min(_floor_power_of_two(walkable), _ceil_power_of_two(shortage))
+    # A part should be worth its merging: 16 steps, fewer where most of the device would be idle.
+    worth = min(shortage, max(longest / 16, shortage / 4))
+    parts = min(_floor_power_of_two(walkable), _floor_power_of_two(worth))
     parts = max(parts, _least_parts(p, v, longest))
     if parts > 1:
         threads = SHARING_THREADS
@@ -95,16 +97,18 @@ def tile_grid(p: Problem, device: Device, most_splits: int) -> Tiling:
         if block_rows * tile * parts > lists and tile > group and p.b % group == 0:
             tile = max(group, lists // (block_rows * parts) // group * group)
     steps = -(-longest // (parts * splits))
-    return Tiling(threads, v, rows_first, block_rows, tile, parts, splits, 1, steps)
+    queues = queues_for(p.dtype, p.kb, steps, v, device.halves)
+    least = 64 if shortage > 2 / 3 else 128  # waves of blocks anyway: rather loads than threads
+    return Tiling(threads, v, rows_first, block_rows, tile, parts, splits, 1, steps, queues, least)
 
 
-def tile_block(p: Problem, team: int, cluster: int) -> Tiling | None:
+def tile_block(p: Problem, device: Device, team: int, cluster: int) -> Tiling | None:
     """Stage 1 of the fused kernel: a cluster of blocks, or a warp, takes all buckets of a row."""
     if _rows_first(p):
         return None
     longest = -(-p.n // p.b)
     share = -(-p.b // cluster)
-    v = _width(p, longest, False, most=team)
+    v = _width(p, device, longest, False, most=team)
     while team == 32 and p.interleaved and p.b < team * v and _narrower(p, v):
         v //= 2  # short rows: narrow loads cost less than parts to merge
     whole = cluster == 1 and p.b <= team * v  # a pass takes all buckets
@@ -126,7 +130,9 @@ def tile_block(p: Problem, team: int, cluster: int) -> Tiling | None:
         parts = max(v, min(parts, _ceil_power_of_two(longest)))
         tile = min(share, team * v // parts)
         passes = -(-share // tile)
-    return Tiling(team, v, False, 1, tile, parts, 1, passes, -(-longest // parts))
+    steps = -(-longest // parts)
+    queues = queues_for(p.dtype, p.kb, steps, v, device.halves)
+    return Tiling(team, v, False, 1, tile, parts, 1, passes, steps, queues)
 
 
 def _rows_first(p: Problem) -> bool:
@@ -134,11 +140,11 @@ def _rows_first(p: Problem) -> bool:
     return p.step != 1 and p.inner >= 8 and abs(p.inner_stride) < abs(p.step)
 
 
-def _width(p: Problem, longest: int, rows_first: bool, most: int) -> int:
+def _width(p: Problem, device: Device, longest: int, rows_first: bool, most: int) -> int:
     """Elements of a load: neighbouring buckets, or neighbouring elements of a contiguous bucket."""
     if p.step != 1 or rows_first:
         return 1
-    v = widest_load(p.dtype, p.kb, p.alignment, longest)
+    v = widest_load(p.dtype, p.kb, p.alignment, longest, device.halves)
     if p.interleaved:
         # A b that v does not divide needs parts, and all buckets in one block.
         space = most * v * p.kb * entry_bytes(p.dtype)
@@ -178,10 +184,10 @@ def _shape(p: Problem, v: int, threads: int, parts: int, rows_at_least: int) -> 
     return 1, max(1, tile // v * v if p.interleaved else tile)
 
 
-def _resident(p: Problem, v: int, longest: int) -> int:
+def _resident(p: Problem, device: Device, v: int, longest: int) -> int:
     """Threads of a multiprocessor, by their registers."""
-    limit = registers(p.dtype, p.kb, v, queue_for(p.dtype, p.kb, longest)).limit
-    return 65536 // limit
+    queues = queues_for(p.dtype, p.kb, longest, v, device.halves)
+    return 65536 // registers(p.dtype, p.kb, v, queues).limit
 
 
 def _floor_power_of_two(x: float) -> int:

@@ -28,6 +28,8 @@ _ELEMENT = {
     "int64": "I64",
     "uint8": "U8",
 }
+#: Bits of the step in queues that keep it in one integer with the key.
+_STEP_BITS = {"HalfQueues": 8, "PackedQueues": 16}
 #: Registers that a walk needs beside its queues and loads.
 _OVERHEAD = 26
 #: Registers of queues that still leave room for loads in flight.
@@ -63,15 +65,16 @@ class Walk:
     """How a thread walks: what stage 1 is compiled for besides the problem's own dtype and order.
 
     Queues, and when each is preferred:
-      PackedQueue  8- and 16-bit elements, up to 65534 steps: cheapest.
-      ByteQueue    wider ones, kb > 1 and up to 254 steps: fewer operations and registers.
-      PairQueue    the rest.
+      HalfQueues    8-bit elements, up to 254 steps, sm_90 and later: cheapest.
+      PackedQueues  8- and 16-bit elements, up to 65534 steps.
+      ByteQueues    wider ones, kb > 1 and up to 254 steps: fewer operations and registers.
+      PairQueues    the rest.
     """
 
     kb: int
     v: int  #: neighbouring elements that a thread loads at once
     batch: int  #: loads in flight
-    queue: str
+    queues: str
     interleaved: bool
     strided: bool
     rows_first: bool
@@ -79,7 +82,7 @@ class Walk:
     @property
     def key_shift(self) -> int:
         """Bits of a candidate's key below the element's own: its step, if that orders indices."""
-        return 16 if self.queue == "PackedQueue" and self.interleaved else 0
+        return _STEP_BITS.get(self.queues, 0) if self.interleaved else 0
 
     def defines(self) -> dict[str, str]:
         """Macros of ``stage1.cuh``."""
@@ -88,7 +91,7 @@ class Walk:
             "V": str(self.v),
             "BATCH": str(self.batch),
             "KEY_SHIFT": str(self.key_shift),
-            "QUEUE": self.queue,
+            "QUEUES": self.queues,
             "INTERLEAVED": str(int(self.interleaved)),
             "STRIDED": str(int(self.strided)),
             "ROWS_FIRST": str(int(self.rows_first)),
@@ -108,27 +111,35 @@ def common_defines(
     }
 
 
-def queue_for(dtype: str, kb: int, steps: int) -> str:
-    """The cheapest queue for a walk of this many steps."""
+def queues_for(dtype: str, kb: int, steps: int, v: int, halves: bool) -> str:
+    """The cheapest queues for a walk of this many steps.
+
+    `halves` tells whether the device has maxima of 16-bit halves.
+    """
+    if _BYTES[dtype] == 1 and steps < 255 and v >= 4 and halves:
+        return "HalfQueues"
     if _BYTES[dtype] <= 2 and steps < 65535:
-        return "PackedQueue"
-    return "ByteQueue" if kb > 1 and steps < 255 else "PairQueue"
+        return "PackedQueues"
+    return "ByteQueues" if kb > 1 and steps < 255 else "PairQueues"
 
 
-def queue_registers(dtype: str, kb: int, queue: str) -> int:
-    """Registers of one queue."""
+def queue_registers(dtype: str, kb: int, v: int, queues: str) -> int:
+    """Registers of v queues."""
     key = key_bytes(dtype) // 4 * kb
-    return {"PackedQueue": kb, "ByteQueue": key + (kb + 3) // 4, "PairQueue": key + kb}[queue]
+    each = {"PackedQueues": kb, "ByteQueues": key + (kb + 3) // 4, "PairQueues": key + kb}
+    return v // 2 * kb if queues == "HalfQueues" else v * each[queues]
 
 
-def widest_load(dtype: str, kb: int, alignment: int, steps: int) -> int:
+def widest_load(dtype: str, kb: int, alignment: int, steps: int, halves: bool) -> int:
     """Most neighbouring elements a thread can take: by alignment, and by registers for queues."""
     size = _BYTES[dtype]
     v = max(1, alignment // size)
-    each = queue_registers(dtype, kb, queue_for(dtype, kb, steps))
-    while v > 1 and (v * each > _MOST_QUEUES or v * size not in (4, 8, 16)):
+    while v > 1:
+        held = queue_registers(dtype, kb, v, queues_for(dtype, kb, steps, v, halves))
+        if held <= _MOST_QUEUES and v * size in (4, 8, 16):
+            return v
         v //= 2
-    return v if v * size in (4, 8, 16) else 1
+    return 1
 
 
 @dataclass(frozen=True)
@@ -139,16 +150,25 @@ class Registers:
     limit: int  #: registers of a thread: 64, 128 or 256
 
 
-def registers(dtype: str, kb: int, v: int, queue: str, least: int = 64) -> Registers:
-    """Loads in flight that fit, in the smallest register budget that holds the queues.
+def turning_registers(kb: int, v: int, index_bytes: int) -> int:
+    """Registers for turning a warp's indices before they are stored; see ``stage1.cu``."""
+    if v * index_bytes <= 32:
+        return 0
+    return 22 if v >= 16 else min(12, 3 * (kb - 1))
+
+
+def registers(
+    dtype: str, kb: int, v: int, queues: str, least: int = 64, more: int = 0
+) -> Registers:
+    """Loads in flight that fit, in the smallest register budget that holds the queues and `more`.
 
     A budget of `least` registers costs nothing: no more threads would be resident with less.
     """
     words = max(1, v * _BYTES[dtype] // 4)
     merged = kb * (key_bytes(dtype) // 4 + 1)  # while two lists are merged, from shared memory
-    held = max(v * queue_registers(dtype, kb, queue), merged if kb > 4 else 0)
+    held = max(queue_registers(dtype, kb, v, queues), merged if kb > 4 else 0)
     extra = kb // 2 * (key_bytes(dtype) // 4) + (6 if v >= 16 else 0)
-    needed = _OVERHEAD + held + extra
+    needed = _OVERHEAD + held + extra + more
     limit = next((r for r in (64, 128) if needed + 2 * words <= r), 256)
     limit = max(limit, 128 if least >= 128 else 64)
     most = 2 if kb >= 8 else 8

@@ -23,7 +23,7 @@ extern "C" void walk_block(const Bits* arr, const unsigned* numbers, unsigned th
   for (unsigned thread = 0; thread < threads; ++thread) {
     const Share share = share_of(p, thread);
     if (share.row >= p.block_rows || share.part >= p.parts || row0 + share.row >= p.rows) continue;
-    Queue queues[V];
+    Queues queues;
     const Place place = place_of(p, share, row0 + share.row, bucket0 + share.bucket, split);
     walk(queues, place);
     for (int u = 0; u < V; ++u) {

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from approxtopk_cuda.variants import Walk, common_defines, element_bytes, queue_for
+from approxtopk_cuda.variants import Walk, common_defines, element_bytes, queues_for
 from approxtopk_numpy.keys import order_keys
 
 KERNELS = Path(__file__).parents[2] / "backends" / "approxtopk_cuda" / "kernels"
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 def build(folder: Path, dtype: str, largest: bool, walk: Walk) -> Any:
     """A shared library of the kernels' single-thread code."""
     sources = folder / "sources.cuh"
-    parts = ("element", "params", "queue", "stage1")
+    parts = ("element", "params", "ranking", "queue", "stage1")
     sources.write_text("\n".join((KERNELS / f"{part}.cuh").read_text() for part in parts))
     macros = {**common_defines(dtype, largest, 8, 256, 1), **walk.defines()}
     library = folder / f"{dtype}{int(largest)}{hash(walk)}.so"
@@ -44,9 +44,9 @@ def build(folder: Path, dtype: str, largest: bool, walk: Walk) -> Any:
     return ctypes.CDLL(str(library))
 
 
-def walk_of(kb: int, v: int, queue: str, **more: Any) -> Walk:
+def walk_of(kb: int, v: int, queues: str, **more: Any) -> Walk:
     settings = {"batch": 4, "interleaved": True, "strided": False, "rows_first": False, **more}
-    return Walk(kb=kb, v=v, queue=queue, **settings)
+    return Walk(kb=kb, v=v, queues=queues, **settings)
 
 
 def random_bits(dtype: str, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -63,7 +63,7 @@ def random_bits(dtype: str, size: int, rng: np.random.Generator) -> np.ndarray:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("largest", [True, False])
 def test_keys(tmp_path: Path, dtype: str, largest: bool) -> None:
-    library = build(tmp_path, dtype, largest, walk_of(1, 1, "PairQueue"))
+    library = build(tmp_path, dtype, largest, walk_of(1, 1, "PairQueues"))
     elements = random_bits(dtype, 20000, np.random.default_rng(0))
     keys = np.empty(elements.size, np.uint64 if element_bytes(dtype) == 8 else np.uint32)
     back = np.empty_like(elements)
@@ -83,39 +83,43 @@ def test_keys(tmp_path: Path, dtype: str, largest: bool) -> None:
 
 
 CASES = [
-    # dtype, kb, v, queue, interleaved, n, b, tile, parts, splits
-    ("float32", 1, 4, "PairQueue", True, 1003, 16, 16, 4, 1),
-    ("float32", 2, 4, "ByteQueue", True, 1003, 16, 8, 4, 2),
-    ("float32", 3, 4, "ByteQueue", True, 1000, 7, 7, 8, 1),
-    ("float32", 4, 4, "ByteQueue", True, 777, 12, 12, 1, 1),
-    ("float32", 5, 2, "ByteQueue", True, 999, 6, 6, 2, 1),
-    ("float32", 16, 1, "ByteQueue", True, 501, 5, 5, 2, 1),
-    ("float32", 2, 4, "ByteQueue", False, 1024, 8, 8, 16, 1),
-    ("float32", 8, 1, "PairQueue", False, 1013, 9, 3, 4, 3),
-    ("float64", 2, 2, "PairQueue", True, 515, 6, 6, 2, 1),
-    ("float64", 7, 2, "ByteQueue", True, 515, 6, 6, 2, 1),
-    ("float16", 1, 8, "PackedQueue", True, 2050, 16, 16, 4, 1),
-    ("float16", 3, 8, "PackedQueue", True, 1999, 24, 8, 2, 1),
-    ("float16", 2, 8, "PackedQueue", True, 1999, 5, 5, 16, 1),
-    ("float16", 2, 4, "PairQueue", True, 1999, 8, 8, 2, 1),
-    ("int8", 2, 16, "PackedQueue", True, 2049, 32, 32, 2, 1),
-    ("uint8", 5, 8, "PackedQueue", False, 2048, 16, 16, 8, 1),
-    ("int16", 4, 1, "PackedQueue", True, 333, 10, 10, 3, 1),
-    ("int32", 3, 1, "PairQueue", True, 100, 40, 40, 1, 1),
-    ("int64", 4, 1, "ByteQueue", True, 311, 10, 10, 2, 1),
+    # dtype, kb, v, queues, interleaved, n, b, tile, parts, splits
+    ("float32", 1, 4, "PairQueues", True, 1003, 16, 16, 4, 1),
+    ("float32", 2, 4, "ByteQueues", True, 1003, 16, 8, 4, 2),
+    ("float32", 3, 4, "ByteQueues", True, 1000, 7, 7, 8, 1),
+    ("float32", 4, 4, "ByteQueues", True, 777, 12, 12, 1, 1),
+    ("float32", 5, 2, "ByteQueues", True, 999, 6, 6, 2, 1),
+    ("float32", 16, 1, "ByteQueues", True, 501, 5, 5, 2, 1),
+    ("float32", 2, 4, "ByteQueues", False, 1024, 8, 8, 16, 1),
+    ("float32", 8, 1, "PairQueues", False, 1013, 9, 3, 4, 3),
+    ("float64", 2, 2, "PairQueues", True, 515, 6, 6, 2, 1),
+    ("float64", 7, 2, "ByteQueues", True, 515, 6, 6, 2, 1),
+    ("float16", 1, 8, "PackedQueues", True, 2050, 16, 16, 4, 1),
+    ("float16", 3, 8, "PackedQueues", True, 1999, 24, 8, 2, 1),
+    ("float16", 2, 8, "PackedQueues", True, 1999, 5, 5, 16, 1),
+    ("float16", 2, 4, "PairQueues", True, 1999, 8, 8, 2, 1),
+    ("int8", 2, 16, "PackedQueues", True, 2049, 32, 32, 2, 1),
+    ("int8", 2, 16, "HalfQueues", True, 2049, 32, 32, 2, 1),
+    ("uint8", 3, 16, "HalfQueues", True, 1999, 5, 5, 16, 1),
+    ("int8", 1, 4, "HalfQueues", True, 3045, 12, 12, 1, 1),
+    ("uint8", 5, 8, "HalfQueues", False, 2048, 16, 16, 8, 1),
+    ("uint8", 5, 8, "PackedQueues", False, 2048, 16, 16, 8, 1),
+    ("int16", 4, 1, "PackedQueues", True, 333, 10, 10, 3, 1),
+    ("int32", 3, 1, "PairQueues", True, 100, 40, 40, 1, 1),
+    ("int64", 4, 1, "ByteQueues", True, 311, 10, 10, 2, 1),
 ]
 
 
 @pytest.mark.parametrize(
-    ("dtype", "kb", "v", "queue", "interleaved", "n", "b", "tile", "parts", "splits"), CASES
+    ("dtype", "kb", "v", "queues", "interleaved", "n", "b", "tile", "parts", "splits"), CASES
 )
 @pytest.mark.parametrize("largest", [True, False])
 def test_walk(
-    tmp_path: Path, dtype: str, kb: int, v: int, queue: str, interleaved: bool,
+    tmp_path: Path, dtype: str, kb: int, v: int, queues: str, interleaved: bool,
     n: int, b: int, tile: int, parts: int, splits: int, largest: bool,
 ) -> None:  # fmt: skip
     """Every list of a block holds the best of its virtual bucket, first index first on ties."""
-    walk = walk_of(kb, v, queue, interleaved=interleaved)
+    walk = walk_of(kb, v, queues, interleaved=interleaved)
     library = build(tmp_path, dtype, largest, walk)
     row = random_bits(dtype, n + v, np.random.default_rng(n))
     keys = order_keys(row[:n], largest)
@@ -146,9 +150,13 @@ def test_walk(
                     assert (out_keys[got, : best.size] >> walk.key_shift == keys[best]).all()
 
 
-def test_queue_choice() -> None:
-    assert queue_for("bfloat16", 4, 65534) == "PackedQueue"
-    assert queue_for("bfloat16", 4, 65535) == "PairQueue"
-    assert queue_for("float32", 4, 254) == "ByteQueue"
-    assert queue_for("float32", 4, 255) == "PairQueue"
-    assert queue_for("float32", 1, 16) == "PairQueue"
+def test_choice_of_queues() -> None:
+    assert queues_for("bfloat16", 4, 65534, 8, True) == "PackedQueues"
+    assert queues_for("bfloat16", 4, 65535, 8, True) == "PairQueues"
+    assert queues_for("uint8", 4, 254, 16, True) == "HalfQueues"
+    assert queues_for("uint8", 4, 255, 16, True) == "PackedQueues"
+    assert queues_for("uint8", 4, 254, 16, False) == "PackedQueues"
+    assert queues_for("uint8", 4, 254, 1, True) == "PackedQueues"
+    assert queues_for("float32", 4, 254, 4, True) == "ByteQueues"
+    assert queues_for("float32", 4, 255, 4, True) == "PairQueues"
+    assert queues_for("float32", 1, 16, 4, True) == "PairQueues"

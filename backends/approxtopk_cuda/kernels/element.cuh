@@ -93,6 +93,12 @@ template <class E> __device__ inline typename E::Word tops() {
                          : (typename E::Word)(1ull << (8 * E::bytes - 1));
 }
 
+// The bits to flip in integers for their keys.
+template <class E, bool largest> __device__ inline typename E::Word flips() {
+  const typename E::Word top = E::kind == SIGNED ? tops<E>() : 0;
+  return largest ? top : ~top;
+}
+
 // All bits of each element set to its sign bit.
 template <class E> __device__ inline typename E::Word signs(typename E::Word x) {
   if (E::bytes == 8) return (typename E::Word)((i64)x >> 63);
@@ -101,6 +107,12 @@ template <class E> __device__ inline typename E::Word signs(typename E::Word x) 
 }
 
 #ifdef __CUDA_ARCH__
+// A shift, by the multiplier: the integer unit beside it is what bounds a walk.
+template <> __device__ inline u32 signs<F32>(u32 x) {
+  u32 spread;
+  asm("mul.hi.s32 %0, %1, 2;" : "=r"(spread) : "r"(x));
+  return spread;
+}
 // A byte permutation can spread the signs of bytes 1 and 3.
 __device__ inline u32 half_signs(u32 x) {
   u32 spread;
@@ -113,13 +125,9 @@ template <> __device__ inline u32 signs<BF16>(u32 x) { return half_signs(x); }
 
 // Keys of the elements in a word, in their places.
 template <class E, bool largest> __device__ inline typename E::Word order(typename E::Word x) {
-  typename E::Word keys;
-  if (E::kind == FLOATING) {
-    x = canonical<E>(x);
-    keys = x ^ (signs<E>(x) | tops<E>());  // negative numbers fall as their bits rise
-  } else {
-    keys = E::kind == SIGNED ? x ^ tops<E>() : x;
-  }
+  if (E::kind != FLOATING) return x ^ flips<E, largest>();
+  x = canonical<E>(x);
+  const typename E::Word keys = x ^ (signs<E>(x) | tops<E>());  // negative numbers fall as their bits rise
   return largest ? keys : ~keys;
 }
 

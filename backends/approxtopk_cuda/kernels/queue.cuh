@@ -1,42 +1,16 @@
-// A bucket's queue: the best KB elements met so far, best first, in registers.
+// Buckets' queues: the best KB elements of each met so far, best first, in registers.
 //
 // A thread meets a bucket's elements with falling steps (an element's step is its place in the
 // bucket), so on a tie the newcomer has the lower index and goes ahead. An empty place has the
 // least key of all: it yields to any newcomer, the least key included, and no element needs a
 // test for emptiness.
-
-// 8- and 16-bit elements, steps below 65535: key and step in one integer, so an insertion is a
-// maximum and a minimum per place. Integers differ, so the order of insertion doesn't matter.
-template <class, int N> struct PackedQueue {
-  static const u32 max_steps = 65535;
-  u32 packed[N];
-
-  __device__ void clear() {
-#pragma unroll
-    for (int i = 0; i < N; ++i) packed[i] = 0;
-  }
-
-  template <class E> __device__ void insert(typename E::Word keys, int place, u32 step) {
-    u32 x;
-#ifdef __CUDA_ARCH__  // one permutation; bytes 6 and 7 are zero
-    x = __byte_perm(keys, 0xFFFFu - step, E::bytes == 2 ? (place ? 0x3254 : 0x1054) : 0x6054 | place << 8);
-#else
-    x = (u32)key_at<E>(keys, place) << 16 | (0xFFFFu - step);
-#endif
-#pragma unroll
-    for (int i = 0; i < N; ++i) {
-      const u32 less = x < packed[i] ? x : packed[i];
-      packed[i] = x < packed[i] ? packed[i] : x;
-      x = less;
-    }
-  }
-
-  // Interleaved, a lower step is a lower index wherever the bucket: key and step together order
-  // candidates, and 16 more bits leave few ties to stage 2.
-  __device__ u32 key(int i) const { return packed[i] >> (16 - KEY_SHIFT); }
-  __device__ bool empty(int i) const { return packed[i] == 0; }
-  __device__ u32 step(int i) const { return 0xFFFFu - (packed[i] & 0xFFFFu); }
-};
+//
+// QUEUES (PackedQueues, HalfQueues, ByteQueues, PairQueues) comes from the command line, KB and V
+// too. Queues holds those of V neighbouring buckets:
+//   insert(words, step)         V elements of a step, as loaded
+//   insert_two(a, b, step)      and those of the step below it, b
+//   insert_at(u, element, step)
+//   [u].key(i), [u].empty(i), [u].step(i)
 
 // Where the newcomer belongs: before[i] says that it goes ahead of the element at place i.
 template <class K, int N> struct KeyList {
@@ -60,7 +34,6 @@ template <class K, int N> struct KeyList {
 
 // Any element, any number of steps.
 template <class K, int N> struct PairQueue {
-  static const u32 max_steps = 0xFFFFFFFEu;
   KeyList<K, N> list;
   u32 steps[N];
 
@@ -69,14 +42,19 @@ template <class K, int N> struct PairQueue {
     for (int i = 0; i < N; ++i) list.keys[i] = 0, steps[i] = NOWHERE;
   }
 
-  template <class E> __device__ void insert(typename E::Word keys, int place, u32 step) {
+  __device__ static Word prepare(Word x) { return order<Element, LARGEST>(x); }
+  __device__ void insert(Word keys, int place, u32 step) {
     bool before[N];
-    list.insert(key_at<E>(keys, place), before);
+    list.insert(key_at<Element>(keys, place), before);
 #pragma unroll
     for (int i = N - 1; i > 0; --i) {
       steps[i] = before[i - 1] ? steps[i - 1] : before[i] ? step : steps[i];
     }
     steps[0] = before[0] ? step : steps[0];
+  }
+  __device__ void insert_two(Word x, Word y, int place, u32 step) {
+    insert(x, place, step);
+    insert(y, place, step - 1);
   }
 
   __device__ K key(int i) const { return list.keys[i]; }
@@ -87,7 +65,6 @@ template <class K, int N> struct PairQueue {
 // Steps below 255: four steps in a register, moved by one byte permutation. For kb = 4 that is 15
 // operations an element after the key, against 18, and a third fewer registers.
 template <class K, int N> struct ByteQueue {
-  static const u32 max_steps = 255;
   static const int words = (N + 3) / 4;
   KeyList<K, N> list;
   u32 steps[words];
@@ -99,9 +76,10 @@ template <class K, int N> struct ByteQueue {
     for (int w = 0; w < words; ++w) steps[w] = 0xFFFFFFFFu;
   }
 
-  template <class E> __device__ void insert(typename E::Word keys, int place, u32 step) {
+  __device__ static Word prepare(Word x) { return order<Element, LARGEST>(x); }
+  __device__ void insert(Word keys, int place, u32 step) {
     bool before[N];
-    list.insert(key_at<E>(keys, place), before);
+    list.insert(key_at<Element>(keys, place), before);
 #pragma unroll
     for (int w = words - 1; w >= 0; --w) {
       // A newcomer ahead of this word pushes in the last step of the word before it.
@@ -114,6 +92,10 @@ template <class K, int N> struct ByteQueue {
       }
       if (before[last]) steps[w] = permute(steps[w], moved, selector);
     }
+  }
+  __device__ void insert_two(Word x, Word y, int place, u32 step) {
+    insert(x, place, step);
+    insert(y, place, step - 1);
   }
 
   // The permutation that puts byte 4, the newcomer, at a place and moves up what is behind it.
@@ -138,3 +120,42 @@ template <class K, int N> struct ByteQueue {
   __device__ u32 step(int i) const { return steps[i / 4] >> (8 * (i % 4)) & 0xFFu; }
   __device__ bool empty(int i) const { return step(i) == 0xFFu; }
 };
+
+// A queue of its own for each bucket.
+template <class Queue> struct QueueEach {
+  Queue queues[V];
+
+  __device__ const Queue& operator[](int u) const { return queues[u]; }
+  __device__ void clear() {
+#pragma unroll
+    for (int u = 0; u < V; ++u) queues[u].clear();
+  }
+  template <int WORDS> __device__ void insert(const Word (&words)[WORDS], u32 step) {
+#pragma unroll
+    for (int w = 0; w < WORDS; ++w) {
+      const Word x = Queue::prepare(words[w]);
+#pragma unroll
+      for (int e = 0; e < Element::per_word; ++e) {
+        const int u = w * Element::per_word + e;
+        if (u < V) queues[u].insert(x, e, step);
+      }
+    }
+  }
+  template <int WORDS> __device__ void insert_two(const Word (&a)[WORDS], const Word (&b)[WORDS], u32 step) {
+#pragma unroll
+    for (int w = 0; w < WORDS; ++w) {
+      const Word x = Queue::prepare(a[w]), y = Queue::prepare(b[w]);
+#pragma unroll
+      for (int e = 0; e < Element::per_word; ++e) {
+        const int u = w * Element::per_word + e;
+        if (u < V) queues[u].insert_two(x, y, e, step);
+      }
+    }
+  }
+  __device__ void insert_at(int u, Bits element, u32 step) { queues[u].insert(Queue::prepare(element), 0, step); }
+};
+
+template <class, int N> using PackedQueues = QueueEach<PackedQueue<N>>;
+template <class K, int N> using PairQueues = QueueEach<PairQueue<K, N>>;
+template <class K, int N> using ByteQueues = QueueEach<ByteQueue<K, N>>;
+typedef QUEUES<Key, KB> Queues;

@@ -42,8 +42,45 @@ struct Sink {
 #endif
 
 #if !MERGE
-// Writes a thread's queues straight from registers, V neighbouring buckets at a time.
-__device__ inline void write_queues(const Params& p, const Queue (&queues)[V], const Place& place, u32 row, u32 bucket) {
+#define TOGETHER (OUTPUT && V * INDEX_BYTES > 32)
+#if TOGETHER
+// Where an index of a warp's is in the shared memory that turns them: by fours, which spread
+// over the banks.
+__device__ inline u32 turned(u32 x) { return ((x / 4) ^ (x / 32 % (V / 4))) * 4 + x % 4; }
+
+// Stores V indices of each of a warp's lanes; they are neighbours. 16 bytes of each lane at a time
+// would be 32 halves of sectors; turned in shared memory, they are a run of 512 bytes.
+__device__ inline void store_together(Index* to, const u32 (&positions)[V]) {
+  __shared__ __align__(16) u32 space[THREADS / 32][32 * V];
+  u32* const own = space[threadIdx.x / 32];
+  const u32 lane = threadIdx.x % 32;
+  __syncwarp();  // the indices before have been read
+#pragma unroll
+  for (int u = 0; u < V; u += 4) {
+    *(uint4*)(own + turned(lane * V + u)) = make_uint4(positions[u], positions[u + 1], positions[u + 2], positions[u + 3]);
+  }
+  __syncwarp();
+  const int each = 16 / INDEX_BYTES;
+#pragma unroll
+  for (int u = 0; u < V; u += each) {
+    const u32 first = u * 32 + lane * each;
+    Index indices[each];
+#pragma unroll
+    for (int i = 0; i < each; ++i) indices[i] = own[turned(first + i)];
+    store<true>(to - lane * V + first, indices);
+  }
+}
+#endif
+
+// Writes a thread's queues straight from registers, V neighbouring buckets at a time. All threads
+// of a warp call it, those with nothing to write too.
+__device__ inline void write_queues(const Params& p, const Queues& queues, const Place& place, u32 row, u32 bucket) {
+#if TOGETHER
+  const bool neighbours = __all_sync(~0u, place.length && p.vector_out && row == __shfl_sync(~0u, row, 0) &&
+                                              bucket == __shfl_sync(~0u, bucket, 0) + threadIdx.x % 32 * V);
+#else
+  if (!place.length) return;
+#endif
 #if OUTPUT
   const RowEnds ends = ends_of(p, row);
 #endif
@@ -58,15 +95,23 @@ __device__ inline void write_queues(const Params& p, const Queue (&queues)[V], c
     }
 #if OUTPUT
     const u32 at = i * p.b + bucket;
-    if (V > 1 && p.vector_out && positions[V - 1] != NOWHERE) {
+    const bool full = V > 1 && p.vector_out && positions[V - 1] != NOWHERE;
+    if (full) {
       Bits values[V];
+#pragma unroll
+      for (int u = 0; u < V; ++u) values[u] = value_of(p, ends.arr, keys[u], positions[u]);
+      store<true>(ends.values + at, values);
+    }
+#if TOGETHER
+    if (neighbours && __all_sync(~0u, full)) {
+      store_together(ends.indices + at, positions);
+      continue;
+    }
+#endif
+    if (full) {
       Index indices[V];
 #pragma unroll
-      for (int u = 0; u < V; ++u) {
-        values[u] = value_of(p, ends.arr, keys[u], positions[u]);
-        indices[u] = (Index)positions[u];
-      }
-      store<true>(ends.values + at, values);
+      for (int u = 0; u < V; ++u) indices[u] = (Index)positions[u];
       store<true>(ends.indices + at, indices);
     } else {
 #pragma unroll
@@ -96,7 +141,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) stage1(const P
     const u32 row0 = row_tile / tiles * p.block_rows;
     const u32 row = row0 + share.row;
     const bool active = share.row < p.block_rows && row < p.rows && share.part < p.parts;
-    Queue queues[V];
+    Queues queues;
     Place place = place_of(p, share, active ? row : 0, bucket0 + share.bucket, split);
     if (!active) place.length = 0;
     walk(queues, place);
@@ -126,7 +171,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) stage1(const P
 #endif
     merge_parts<Team, Key, KB>(lists, p.block_rows, p.parts, p.tile, sink);
 #else
-    if (place.length) write_queues(p, queues, place, row, bucket0 + share.bucket);
+    write_queues(p, queues, place, row, bucket0 + share.bucket);
 #endif
   }
 }

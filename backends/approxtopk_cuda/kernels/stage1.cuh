@@ -6,10 +6,9 @@
 // A thread owns V neighbouring virtual buckets, so a step is one load of V neighbouring elements.
 // Splitting costs nothing but the merge, and makes threads where buckets are few.
 //
-// From the command line: KB, V, BATCH (loads in flight), QUEUE (PackedQueue, PairQueue,
-// ByteQueue), INTERLEAVED, STRIDED (elements of a row may be apart).
+// From the command line: KB, V, BATCH (loads in flight, an even number), QUEUES (see queue.cuh),
+// INTERLEAVED, STRIDED (elements of a row may be apart).
 
-typedef QUEUE<Key, KB> Queue;
 // Element u of step s is base[(first + s * stride + u) * element_step], where that is < length.
 struct Place {
   const Bits* base;
@@ -48,34 +47,18 @@ struct Chunk {
   }
 };
 
-__device__ inline void insert_chunk(Queue (&queues)[V], const Chunk& chunk, u32 step) {
-#pragma unroll
-  for (int w = 0; w < Chunk::words; ++w) {
-    const Word keys = order<Element, LARGEST>(chunk.word[w]);
-#pragma unroll
-    for (int e = 0; e < Element::per_word; ++e) {
-      const int u = w * Element::per_word + e;
-      if (u < V) queues[u].template insert<Element>(keys, e, step);
-    }
-  }
-}
-
 // A step of which only some elements exist.
-__device__ inline void insert_partial(Queue (&queues)[V], const Place& place, u32 step, u32 count) {
+__device__ inline void insert_partial(Queues& queues, const Place& place, u32 step, u32 count) {
   const Bits* at = place.base + (place.first + (u64)step * place.stride) * place.element_step;
 #pragma unroll
   for (int u = 0; u < V; ++u) {
-    if (u < count) {
-      const Word keys = order<Element, LARGEST>((Word)at[u * place.element_step]);
-      queues[u].template insert<Element>(keys, 0, step);
-    }
+    if (u < count) queues.insert_at(u, at[u * place.element_step], step);
   }
 }
 
 // Meets every element of V virtual buckets once, in falling order. Reads nothing else.
-__device__ inline void walk(Queue (&queues)[V], const Place& place) {
-#pragma unroll
-  for (int u = 0; u < V; ++u) queues[u].clear();
+__device__ inline void walk(Queues& queues, const Place& place) {
+  queues.clear();
   if (place.first >= place.length) return;
   u32 steps = place.steps;  // of V elements each
   if (place.first < place.rest) {
@@ -98,7 +81,7 @@ __device__ inline void walk(Queue (&queues)[V], const Place& place) {
     }
 #pragma unroll
     for (int i = 0; i < BATCH; ++i) {
-      if (i < odd) insert_chunk(queues, chunks[i], steps - 1 - i);
+      if (i < odd) queues.insert(chunks[i].word, steps - 1 - i);
     }
     at -= odd * pitch;
     steps -= odd;
@@ -108,12 +91,12 @@ __device__ inline void walk(Queue (&queues)[V], const Place& place) {
 #pragma unroll
     for (int i = 0; i < BATCH; ++i) chunks[i].load(at - i * pitch);
 #pragma unroll
-    for (int i = 0; i < BATCH; ++i) insert_chunk(queues, chunks[i], steps - 1 - i);
+    for (int i = 0; i < BATCH; i += 2) queues.insert_two(chunks[i].word, chunks[i + 1].word, steps - 1 - i);
   }
 }
 
 // Index in the row of what queue u holds at place i.
-__device__ inline u32 index_at(const Queue& queue, const Place& place, int u, int i) {
+template <class Queue> __device__ inline u32 index_at(const Queue& queue, const Place& place, int u, int i) {
   return queue.empty(i) ? NOWHERE : place.index + place.first + queue.step(i) * place.stride + u;
 }
 

@@ -1,0 +1,142 @@
+// Queues of key and step in one integer, for 8- and 16-bit elements; see queue.cuh.
+//
+// Integers differ then, so the order of insertion doesn't matter, and an insertion is maxima and
+// minima: of a whole register, or of its 16-bit halves at once (sm_90 and later).
+struct Wholes {
+  __device__ static u32 greater(u32 x, u32 y) { return x < y ? y : x; }
+  __device__ static u32 less(u32 x, u32 y) { return x < y ? x : y; }
+};
+
+struct Halves {
+#ifdef __CUDA_ARCH__
+  __device__ static u32 greater(u32 x, u32 y) {
+    u32 result;
+    asm("max.u16x2 %0, %1, %2;" : "=r"(result) : "r"(x), "r"(y));
+    return result;
+  }
+  __device__ static u32 less(u32 x, u32 y) {
+    u32 result;
+    asm("min.u16x2 %0, %1, %2;" : "=r"(result) : "r"(x), "r"(y));
+    return result;
+  }
+#else
+  static const u32 low = 0xFFFFu, high = 0xFFFF0000u;
+  static u32 greater(u32 x, u32 y) { return Wholes::greater(x & low, y & low) | Wholes::greater(x & high, y & high); }
+  static u32 less(u32 x, u32 y) { return Wholes::less(x & low, y & low) | Wholes::less(x & high, y & high); }
+#endif
+};
+
+// The N greatest integers met, in falling order.
+template <class Lanes, int N> struct Ranking {
+  u32 at[N];
+
+  __device__ void clear() {
+#pragma unroll
+    for (int i = 0; i < N; ++i) at[i] = 0;
+  }
+
+  __device__ void insert(u32 x) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      const u32 less = Lanes::less(x, at[i]);
+      at[i] = Lanes::greater(x, at[i]);
+      x = less;
+    }
+  }
+
+  // The i-th of a merge of a and b is the greatest of a[i], min(a[i - 1], b[0]), min(a[i - 2], b[1]).
+  // With maxima of three, which the assembler makes where there are such (sm_90 and later), that
+  // is 3 N - 1 operations, where two insertions are 4 N - 2.
+  __device__ void insert_two(u32 x, u32 y) {
+    if (N == 1) {
+      at[0] = Lanes::greater(Lanes::greater(at[0], x), y);
+      return;
+    }
+    const u32 more = Lanes::greater(x, y), less = Lanes::less(x, y);
+#pragma unroll
+    for (int i = N - 1; i > 1; --i) {
+      at[i] = Lanes::greater(at[i], Lanes::greater(Lanes::less(at[i - 2], less), Lanes::less(at[i - 1], more)));
+    }
+    at[N > 1] = Lanes::greater(at[N > 1], Lanes::greater(Lanes::less(at[0], more), less));
+    at[0] = Lanes::greater(at[0], more);
+  }
+};
+
+// 8- and 16-bit elements, steps below 65535: 16 bits of key above 16 of step.
+template <int N> struct PackedQueue {
+  Ranking<Wholes, N> ranking;
+
+  __device__ void clear() { ranking.clear(); }
+  __device__ void insert(u32 x, int place, u32 step) { ranking.insert(pack(x, place, step)); }
+  __device__ void insert_two(u32 x, u32 y, int place, u32 step) {
+    ranking.insert_two(pack(x, place, step), pack(y, place, step - 1));
+  }
+
+  // What pack() takes: keys, but 16-bit integers as they are.
+  __device__ static u32 prepare(u32 x) {
+    return Element::bytes == 2 && Element::kind != FLOATING ? x : order<Element, LARGEST>(x);
+  }
+
+  __device__ static u32 pack(u32 x, int place, u32 step) {
+    const u32 low = 0xFFFFu - step;
+    if (Element::bytes == 2) {
+      // One operation for flipping bits, moving and adding the step, by the multiplier where it
+      // can: to flip the highest bit is to add it, to flip all is to subtract from them.
+      const u32 flip = Element::kind == FLOATING ? 0 : flips<Element, LARGEST>() << 16;
+      const u32 added = flip | low;
+      return place ? (x & 0xFFFF0000u) ^ added : x * (flip & 0x10000u ? 0u - 0x10000u : 0x10000u) + added;
+    }
+#ifdef __CUDA_ARCH__  // one permutation; bytes 6 and 7 are zero
+    return __byte_perm(x, low, 0x6054 | place << 8);
+#else
+    return (x >> 8 * place & 0xFFu) << 16 | low;
+#endif
+  }
+
+  // Interleaved, a lower step is a lower index wherever the bucket: key and step together order
+  // candidates, and more bits leave few ties to stage 2.
+  __device__ u32 key(int i) const { return ranking.at[i] >> (16 - KEY_SHIFT); }
+  __device__ bool empty(int i) const { return ranking.at[i] == 0; }
+  __device__ u32 step(int i) const { return 0xFFFFu - (ranking.at[i] & 0xFFFFu); }
+};
+
+// 8-bit elements, steps below 255: 8 bits of each, two buckets to a register, V at least 4.
+template <class, int N> struct HalfQueues {
+  static const int registers = (V + 1) / 2;
+  Ranking<Halves, N> rankings[registers];  // of buckets 4 w and 4 w + 2, of 4 w + 1 and 4 w + 3
+
+  struct View {
+    const HalfQueues& all;
+    const int u;
+    __device__ u32 half(int i) const { return all.rankings[u / 4 * 2 + u % 2].at[i] >> (u % 4 / 2 * 16) & 0xFFFFu; }
+    __device__ u32 key(int i) const { return half(i) >> (8 - KEY_SHIFT); }
+    __device__ bool empty(int i) const { return half(i) == 0; }
+    __device__ u32 step(int i) const { return 0xFFu - (half(i) & 0xFFu); }
+  };
+
+  __device__ View operator[](int u) const { return {*this, u}; }
+  __device__ void clear() {
+#pragma unroll
+    for (int r = 0; r < registers; ++r) rankings[r].clear();
+  }
+  template <int WORDS> __device__ void insert(const Word (&words)[WORDS], u32 step) {
+#pragma unroll
+    for (int r = 0; r < registers; ++r) rankings[r].insert(pack(words[r / 2], r % 2, step));
+  }
+  template <int WORDS> __device__ void insert_two(const Word (&a)[WORDS], const Word (&b)[WORDS], u32 step) {
+#pragma unroll
+    for (int r = 0; r < registers; ++r) {
+      rankings[r].insert_two(pack(a[r / 2], r % 2, step), pack(b[r / 2], r % 2, step - 1));
+    }
+  }
+  __device__ void insert_at(int u, Bits element, u32 step) {
+    const u32 half = pack(element, 0, step) & 0xFFFFu;  // beside it the least: nothing happens there
+    rankings[u / 4 * 2 + u % 2].insert(u % 4 / 2 ? half << 16 : half);
+  }
+
+  // Bytes 0 and 2 of a word, or 1 and 3, as keys above steps.
+  __device__ static u32 pack(u32 x, int odd, u32 step) {
+    const u32 flip = flips<Element, LARGEST>() & 0xFF00FF00u;
+    return ((odd ? x : x << 8) & 0xFF00FF00u) ^ (flip | (0xFFu - step) * 0x00010001u);
+  }
+};
