@@ -5,15 +5,17 @@ What they are is told in ``kernels/certify.cuh``.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from .problem import Device, Launch, Problem, Schedule
+from .problem import Certifies, Device, Launch, Problem, Schedule
 from .variants import Kernel, common_defines, entry_bytes
 
-__all__ = ["at_its_end", "bucket_fields", "certified", "named", "settle"]
+__all__ = ["at_its_end", "certified", "settle"]
 
 #: Winners that a block sorts in shared memory.
 MAX_SORT = 4096
+#: Results that the fused kernel notes as it finds them.
+MAX_NOTED = 512
 #: Elements of flagged buckets that a thread holds at a time; as in certify.cuh.
 _GATHERED = 2
 #: Shared memory that `SelectSpace` and `CertifySpace` take at most.
@@ -32,43 +34,61 @@ def settle(p: Problem) -> Problem:
 
 def certified(p: Problem, device: Device, schedule: Schedule) -> Schedule:
     """A schedule, and what is asked about its results being exact."""
-    if not (p.certificate or p.repair) or schedule.launches[-1].certifies:
+    if not (p.certificate or p.repair):
         return schedule
-    launch, entries = _certify(p, device)
+    name = f"{schedule.name}, {'repair' if p.repair else 'certificate'}"
+    done = schedule.launches[-1].certifies
+    if done == "yes":
+        return replace(schedule, name=name)
+    launch, entries = _certify(p, device, marked=done == "marks")
     return replace(
         schedule,
-        name=named(p, schedule.name),
+        name=name,
         launches=(*schedule.launches, launch),
         entries=max(schedule.entries, entries),
+        spare_entries=max(schedule.spare_entries, -(-p.rows // 4) if done == "marks" else 0),
     )
 
 
-def named(p: Problem, name: str) -> str:
-    """The name of a schedule that does what is asked about its results being exact."""
-    asked = "repair" if p.repair else "certificate" if p.certificate else ""
-    return f"{name}, {asked}" if asked else name
+@dataclass(frozen=True)
+class Inside:
+    """What it takes that a team of the fused kernel certifies its row itself."""
+
+    shared: int  #: bytes of a team
+    defines: dict[str, int]
+    fields: tuple[tuple[str, int], ...]
+    certifies: Certifies
 
 
-def at_its_end(p: Problem, team: int, dead: int) -> tuple[int, int]:
-    """What a team needs to certify its row itself.
+def at_its_end(p: Problem, team: int, dead: int, registers: int) -> Inside | None:
+    """For a team with so many threads, and registers of each; None where nothing is asked.
 
-    Given places of shared memory that it doesn't need any more by then: the places that repair
-    needs, and bytes of shared memory in all.
+    `dead` places of its shared memory hold nothing of use by then.
     """
-    entries = _entries(p, team) if p.repair else 0
-    places = _aligned(max(dead, entries) + p.k)
-    words = -(-p.b // 4) + p.k // p.kb
-    return entries, places * entry_bytes(p.dtype) + 4 * words
+    if not (p.certificate or p.repair):
+        return None
+    slow = registers > 64  # what is seldom needed would spill
+    needed = (_entries(p, team) if slow else 4 * p.k) if p.repair else 0
+    marks = -(-p.b // 4) + p.k // p.kb
+    noted = p.k <= MAX_NOTED
+    entries = max(needed, dead if noted else dead - p.k - marks)
+    places = _aligned(entries + p.k + (0 if noted else marks))
+    return Inside(
+        places * entry_bytes(p.dtype) + 4 * marks * noted,
+        {"WINNERS": 1, "NOTED": noted, "REPAIR": p.repair, "SLOW": slow},
+        (*_bucket_fields(p, p.b), ("entries", entries)),
+        "marks" if p.repair and not slow else "yes",
+    )
 
 
-def bucket_fields(p: Problem, in_range: int) -> tuple[tuple[str, int], ...]:
+def _bucket_fields(p: Problem, in_range: int) -> tuple[tuple[str, int], ...]:
     """What the kernels are told of buckets, `in_range` of which they look at together."""
     run, longer = divmod(p.n, p.b)
     droppers = p.b if run > p.kb else longer if run == p.kb else 0
     return (("range", in_range), ("run", run), ("longer", longer), ("droppers", droppers))
 
 
-def _certify(p: Problem, device: Device) -> tuple[Launch, int]:
+def _certify(p: Problem, device: Device, marked: bool) -> tuple[Launch, int]:
     """The launch, and the entries of scratch memory that it needs."""
     threads = _threads(p, device)
     words = (device.shared_per_block - _SPACE) // 4
@@ -76,7 +96,7 @@ def _certify(p: Problem, device: Device) -> tuple[Launch, int]:
     entries = _entries(p, threads) if p.repair else 0
     most = p.k // p.kb  # buckets that results can fill; tau's may be listed for nothing
     buckets, needed = p.b, -(-p.b // 4) + most
-    winners = _aligned(p.k + entries) * entry + needed <= words
+    winners = not marked and _aligned(p.k + entries) * entry + needed <= words
     shared = winners or _aligned(entries) * entry <= words // 2
     places = _aligned(p.k * winners + entries * shared) * entry
     if places + needed > words:  # look at a range of buckets at a time
@@ -93,14 +113,16 @@ def _certify(p: Problem, device: Device) -> tuple[Launch, int]:
         SORTED=str(int(p.sorted)),
         WINNERS=str(int(winners)),
         SHARED=str(int(shared)),
+        MARKED=str(int(marked)),
+        SLOW="1",
         LISTED="0",
         QUICK="0",
         GROUPS="0",
     )
     kernel = Kernel("certify", "certify", tuple(sorted(macros.items())))
-    fields = (*bucket_fields(p, buckets), ("rows", p.rows), ("entries", entries))
-    grid, size = min(p.rows, _MAX_GRID), 4 * (places + needed)
-    launch = Launch(kernel, grid, threads, size, fields=fields, certifies=True)
+    fields = (*_bucket_fields(p, buckets), ("rows", p.rows), ("entries", entries))
+    grid = min(p.rows, 2 * device.multiprocessors if marked else _MAX_GRID)
+    launch = Launch(kernel, grid, threads, 4 * (places + needed), fields=fields, certifies="yes")
     return launch, 0 if shared else p.rows * entries
 
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from .variants import Kernel
 
-__all__ = ["Device", "Launch", "Problem", "Schedule"]
+__all__ = ["Certifies", "Device", "Launch", "Problem", "Schedule"]
+
+
+#: Whether a launch does what is asked about its results being exact. "marks": but for rows that it
+#: marks, a byte for each in the spare scratch memory.
+Certifies = Literal["no", "yes", "marks"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class Launch:
     #: Fields of the kernels' Params that a launch sets.
     fields: tuple[tuple[str, int], ...] = ()
     swapped: bool = False  #: reads the spare candidates and writes the others
-    certifies: bool = False  #: does what is asked about results being exact
+    certifies: Certifies = "no"
 
 
 @dataclass(frozen=True)

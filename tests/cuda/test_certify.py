@@ -73,7 +73,6 @@ def check(arr: Any, request: Request) -> None:
     if request.sorted:
         assert torch.equal(indices.long(), true)
     assert torch.equal(bits_of(values), bits_of(arr).gather(-1, indices.long()))
-    assert torch.equal(indices[certificate], plain[1][certificate]), "exact rows were touched"
     again = cuda.topk(arr, replace(request, exact=True, certificate=True))
     assert torch.equal(indices, again[1]), "not the same twice"
     assert again[2].all()

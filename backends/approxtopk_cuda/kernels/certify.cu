@@ -8,14 +8,19 @@
 //          the results are the true top k. REPAIR 1: they are made so.
 //   WINNERS 1   results and a count of each bucket fit in shared memory.
 //   WINNERS 0   they don't; SHARED 0: nor does what repair gathers.
+//   MARKED      only some rows need it, those that an earlier launch has marked.
 // Moves    the results, and flagged buckets: 0.1 to 2 % of a row's elements on random data; see certify.cuh.
 
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) certify(const Params p) {
   typedef TeamOf<THREADS> Team;
+#if MARKED
+  bool any = false;
+  for (i64 row = blockIdx.x + (i64)threadIdx.x * gridDim.x; row < p.rows; row += (i64)THREADS * gridDim.x) any |= marks_of(p)[row];
+  if (!__syncthreads_or(any)) return;
+#endif
   extern __shared__ __align__(16) u8 shared[];
   __shared__ SelectSpace<THREADS> select_space;
   __shared__ CertifySpace space;
-  if (REPAIR) Selector<Team>::prepare(select_space);
   const u32 noted = WINNERS ? p.k : 0, gathered = SHARED ? p.entries : 0;
   const u32 places = (noted + gathered + 3) / 4 * 4;
   Key* const keys = (Key*)shared;
@@ -33,22 +38,22 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) certify(const 
 #endif
 
   for (i64 row = blockIdx.x; row < p.rows; row += gridDim.x) {
+#if MARKED
+    if (!marks_of(p)[row]) continue;
+#endif
 #if !SHARED
     area.keys = p.keys + row * p.entries;
     area.positions = p.positions + row * p.entries;
 #endif
-    const RowEnds ends = ends_of(p, row);
-    const WrittenResults results = {p, ends};
 #if WINNERS
     Winners<Team>::begin(space);
     Team::sync();
     Winners<Team> winners(p, area, space, row);
-    for (u32 i = Team::rank(); i < p.k; i += Team::size) {
-      const Entry<Key> entry = results.get(i);
-      winners.note(i, entry.key, entry.index);
-    }
+    note_written(p, winners);
     conclude<Team>(p, area, space, select_space, row, winners, SORTED);
 #else
+    const RowEnds ends = ends_of(p, row);
+    const WrittenResults results = {p, ends};
     Certifier<Team, WrittenResults> certifier(p, area, space, select_space, ends, results);
     const bool exact = certifier.certify();
     Team::sync();

@@ -20,6 +20,9 @@
 //
 // From the command line: REPAIR (0, 1), SORTED (of repaired rows), WINNERS (0, 1: see winners.cuh).
 
+// Which rows are left to a launch of certify: a byte for each, in scratch memory.
+__device__ inline u8* marks_of(const Params& p) { return (u8*)p.spare_keys; }
+
 // A team's memory while it looks after a row.
 struct Area {
 #if WINNERS
@@ -234,11 +237,11 @@ template <class Team, class Results> struct Certifier {
   }
 
   template <class Sink> __device__ void select_from_held(const Sink& sink) const {
-    Selector<Team> selector(select_space, area.keys, area.positions, held);
+    const Selector<Team> selector(select_space, area.keys, area.positions, held);
     if (held > p.k)
-      selector.select(p.k, sink);
+      selector.template select<0>(p.k, sink);
     else
-      selector.emit(sink);
+      selector.select_all(held, sink);
     Team::sync();
   }
 

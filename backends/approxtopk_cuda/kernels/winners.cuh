@@ -193,6 +193,22 @@ template <class Team> struct Winners {
 #endif
 };
 
+// Notes results that are written; with barriers before and after it.
+template <class Team> __device__ inline void note_written(const Params& p, const Winners<Team>& winners) {
+  const WrittenResults results = {p, winners.ends};
+#pragma unroll 1
+  for (u32 base = Team::rank(); base < p.k; base += 4 * Team::size) {
+    Entry<Key> entries[4];
+#pragma unroll
+    for (int j = 0; j < 4; ++j) entries[j] = results.get(base + j * Team::size < p.k ? base + j * Team::size : base);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      const u32 i = base + j * Team::size;
+      if (i < p.k) winners.note(i, entries[j].key, entries[j].index);
+    }
+  }
+}
+
 // Results go out, and are noted.
 template <class Team> struct NotingSink {
   const OutputSink& output;
@@ -204,20 +220,62 @@ template <class Team> struct NotingSink {
 };
 
 // A row whose results are noted: p.exact says whether they are the true top k, or (REPAIR) they are made
-// so. `ordered`: they are best first. Begins and ends with a barrier.
+// so; but with SLOW 0, where too many were hidden, the row is only marked. `ordered`: they are best first.
+// Begins and ends with a barrier.
 template <class Team>
 __device__ inline void conclude(const Params& p, const Area& area, CertifySpace& space, SelectSpace<Team::size>& select_space,
                                 u32 row, Winners<Team>& winners, bool ordered) {
   const bool exact = winners.certify(ordered);
 #if REPAIR
-  if (!exact && !winners.repair(ordered)) {
+  const bool done = exact || winners.repair(ordered);
+#if SLOW
+  if (!done) {
     Certifier<Team, NotedResults> certifier(p, area, space, select_space, winners.ends, winners.results);
     certifier.repair();
     certifier.clear();
   }
 #else
+  if (Team::rank() == 0) marks_of(p)[row] = !done;
+#endif
+#else
   if (Team::rank() == 0) p.exact[row] = exact;
 #endif
   Team::sync();
+}
+
+// The same for the lanes of a warp that hold k <= 32 results, best first: whether they are the true
+// top k; with REPAIR they are made so.
+__device__ inline bool certify_warp(const Params& p, const RowEnds& ends, Entry<Key>& winner) {
+  const Buckets buckets = {p, ends.arr};
+  const u32 lane = threadIdx.x % 32, longest = p.run + (p.longer != 0);
+  Entry<Key> tau = {__shfl_sync(~0u, winner.key, p.k - 1), __shfl_sync(~0u, winner.index, p.k - 1)};
+  const u32 bucket = lane + 1 < p.k ? buckets.of(winner.index) : ~lane;  // none is alike
+  const u32 same = __match_any_sync(~0u, bucket);
+  u32 flagged = __ballot_sync(~0u, bucket < p.droppers && __popc(same) == KB && lane == __ffs(same) - 1);
+  bool exact = true;
+  for (; flagged; flagged &= flagged - 1) {
+    const u32 of = __shfl_sync(~0u, bucket, __ffs(flagged) - 1);
+    u32 found = 0;
+    for (u32 base = 0; base < longest; base += 32) {
+      const u32 step = base + lane, index = buckets.index_of(of, step);
+      const bool there = step < p.run + (of < p.longer);
+      const Entry<Key> entry = {element_key(there ? ends.arr[index * (STRIDED ? p.in.step : 1)] : 0), index};
+      u32 better_ones = __ballot_sync(~0u, there && better(entry, tau));
+      found += __popc(better_ones);
+#if REPAIR
+      for (; better_ones; better_ones &= better_ones - 1) {
+        const u32 from = __ffs(better_ones) - 1;
+        const Entry<Key> other = {__shfl_sync(~0u, entry.key, from), __shfl_sync(~0u, entry.index, from)};
+        if (!better(other, tau) || __any_sync(~0u, lane < p.k && winner.index == other.index)) continue;
+        const u32 place = __popc(__ballot_sync(~0u, lane < p.k && better(winner, other)));
+        const Entry<Key> above = {__shfl_up_sync(~0u, winner.key, 1), __shfl_up_sync(~0u, winner.index, 1)};
+        if (lane >= place) winner = lane == place ? other : above;
+        tau.key = __shfl_sync(~0u, winner.key, p.k - 1), tau.index = __shfl_sync(~0u, winner.index, p.k - 1);
+      }
+#endif
+    }
+    exact = exact && found == KB;
+  }
+  return exact;
 }
 #endif

@@ -1,0 +1,71 @@
+"""Kernels that certify and repair, without a GPU: what is launched fits, and spills nothing."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from problems import DTYPES, KINDS, problem
+from test_compile import check_spills, device_with, kernels_of
+
+from approxtopk_cuda import Device, Problem, Schedule, schedule
+from approxtopk_cuda.exactness import settle
+
+ASKED = ({"certificate": True}, {"repair": True}, {"repair": True, "sorted": True})
+#: One of each: results noted, read again, in global memory; counts of several ranges; a warp's.
+SHAPES = (
+    *[shape for kind, shape in KINDS.items() if kind != "stream"],
+    *((256, 131072, 2048, 4096, 3), (2, 300_000, 20_000, 30_000, 2), (1, 2**20, 3000, 2**18, 2)),
+    *((8192, 256, 20, 64, 2), (2, 2**20, 60_000, 30_000, 2)),
+)
+
+
+def problems() -> list[Problem]:
+    layouts = ({}, {"interleaved": False}, {"step": 3, "alignment": 1, "largest": False})
+    choices = product(SHAPES, DTYPES, ASKED, layouts)
+    found = [problem(*shape, dtype, **asked, **more) for shape, dtype, asked, more in choices]
+    return [p for p in map(settle, found) if p.certificate or p.repair]
+
+
+@pytest.mark.parametrize("device", [Device(), Device("sm_120", 170, 99 * 1024)], ids=["90", "120"])
+def test_every_problem_fits(device: Device) -> None:
+    """Whatever the results, someone certifies them, in the memory that there is."""
+    for p in problems():
+        result = schedule(p, device)
+        assert isinstance(result, Schedule)
+        last = result.launches[-1]
+        field, macro = dict(last.fields), dict(last.kernel.defines)
+        assert last.certifies == "yes"
+        assert result.name.endswith("repair" if p.repair else "certificate")
+        assert all(launch.shared <= device.shared_per_block for launch in result.launches)
+        assert field["run"] * p.b + field["longer"] == p.n
+        assert 1 <= field["range"] <= p.b
+        if result.launches[0].certifies == "marks":
+            assert result.scratch_bytes >= p.rows
+        if p.repair and macro.get("EXTRACT", "0") == "0":
+            selected = 2 ** (p.k - 1).bit_length() if p.sorted else p.k
+            assert field["entries"] >= selected + p.k + 2 * int(macro.get("TEAM", last.block))
+            if macro["SHARED"] == "0":
+                assert result.entries >= p.rows * field["entries"]
+
+
+@pytest.mark.parametrize(
+    ("arch", "share"), [("sm_90", 60), ("sm_80", 240), ("sm_100", 240), ("sm_120", 240)]
+)
+def test_kernels_compile_without_spills(arch: str, share: int) -> None:
+    kernels = kernels_of(problems(), device_with(arch))
+    exact = [k for k in kernels if dict(k.defines).get("WINNERS") or dict(k.defines).get("MARKED")]
+    check_spills(exact[:: max(1, share)], arch)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_100", "sm_120"])
+def test_every_kernel_compiles_without_spills(arch: str) -> None:
+    check_spills(kernels_of(problems(), device_with(arch)), arch)
+
+
+def test_what_needs_no_certificate_gets_none() -> None:
+    assert not settle(problem(4, 1000, 2, 10, 2, repair=True)).repair
+    assert not settle(problem(4, 1000, 50, 10, 100, certificate=True)).certificate
+    whole = settle(problem(1, 10**6, 50_000, 10**5, 1, repair=True, sorted=True))
+    assert (whole.b, whole.kb, whole.candidates, whole.repair) == (10**6, 1, 10**6, False)
