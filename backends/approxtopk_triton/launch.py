@@ -162,6 +162,7 @@ def numbers_of(launch: Launch, request: Request, layout: Layout) -> dict[str, in
         "n_bit": 1 << ((request.n.bit_length() - 1) & ~1),
         "k": request.k,
         "b": request.b,
+        "buckets": request.b,
         **vars(layout),
         "x_step": layout.x_element * (request.b if request.interleaved else 1),
         **launch.numbers,

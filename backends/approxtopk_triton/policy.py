@@ -15,7 +15,7 @@ from .layout import Layout
 #: Longer queues spill: they are other backends' business.
 LONGEST_QUEUE = 8
 
-#: Candidates of 32-bit keys that one program keeps in registers.
+#: Candidates of 32-bit keys that one program keeps in registers, with their indices.
 RESIDENT = 16384
 
 #: Candidates of which one program finds the top k in a round of the tournament.
@@ -151,12 +151,16 @@ def step_bits(request: Request) -> int:
     return bits if bits <= 16 and ITEMSIZE[request.dtype] <= 2 else 0
 
 
+def code(request: Request) -> int:
+    """Width of the code in a candidate's key: there where it orders equal ones by their indices."""
+    return step_bits(request) if request.interleaved else 0
+
+
 def can_fuse(request: Request, layout: Layout) -> bool:
     """Whether one program can own a row: contiguous buckets would be read in small pieces."""
+    queues = ceil_pow2(request.b) * request.kb
     possible = request.interleaved and not layout.rows_adjacent and request.b < request.n
-    words = key_words(request) + (0 if step_bits(request) else 1)
-    registers = ceil_pow2(request.b) * request.kb * words
-    return possible and not direct(request) and registers <= RESIDENT
+    return possible and not direct(request) and queues <= resident(request) // 2
 
 
 def loads(request: Request) -> int:

@@ -80,9 +80,14 @@ def _out(request: Request) -> tuple[str, str]:
     return UNORDERED if _ordered(request) else OUTPUT
 
 
-def _bytes(request: Request, candidates: int) -> int:
-    """Keys and indices of so many candidates a row."""
-    return request.rows * candidates * (4 * policy.key_words(request) + 4)
+def _bytes(request: Request, candidates: int, coded: bool = False) -> int:
+    """Keys of so many candidates a row, and indices if those don't tell them."""
+    return request.rows * candidates * (4 * policy.key_words(request) + (0 if coded else 4))
+
+
+def _stored(request: Request, splits: int = 1) -> int:
+    """Bytes of what stage 1 stores."""
+    return _bytes(request, splits * stored(request), policy.code(request) > 0)
 
 
 def _shared(request: Request, layout: Layout) -> Constants:
@@ -119,7 +124,7 @@ def _bucket(request: Request, layout: Layout, device: Device, config: Config) ->
         policy.groups(request, layout, R) * -(-request.b // B) * config.splits,
         config.warps,
         constants,
-        creates=None if finished else ("parts", _bytes(request, config.splits * stored(request))),
+        creates=None if finished else ("parts", _stored(request, config.splits)),
     )
 
 
@@ -145,7 +150,7 @@ def _merge(request: Request, layout: Layout, device: Device, config: Config) -> 
         request.rows * -(-request.b // B),
         warps,
         constants,
-        creates=None if direct(request) else ("merged", _bytes(request, stored(request))),
+        creates=None if direct(request) else ("merged", _stored(request)),
     )
 
 
@@ -168,8 +173,7 @@ def _selection(request: Request, layout: Layout, device: Device, source: str) ->
     """
     found: list[Launch] = []
     most = MOST_THREADS // device.warp_size
-    coded = source != "x" and request.interleaved
-    shared = {"CODE": policy.step_bits(request) if coded else 0, **_shared(request, layout)}
+    shared = {"CODE": 0 if source == "x" else policy.code(request), **_shared(request, layout)}
     count, chunk = stored(request), policy.chunk(request)
     while count > policy.resident(request) and 2 * request.k <= chunk:
         chunks = -(-count // chunk)
@@ -180,21 +184,21 @@ def _selection(request: Request, layout: Layout, device: Device, source: str) ->
                 ("x", source, target),
                 request.rows * chunks,
                 most,
-                {"CHUNK": chunk, "STAGED": source != "x", **shared},
+                {"CHUNK": chunk, "SOURCE": _source(request, source), **shared},
                 {"b": count, "chunks": chunks},
                 creates=(target, _bytes(request, chunks * request.k)),
             )
         )
         count, source = chunks * request.k, target
     arrays = ("x", *_out(request), source)
-    constants: Constants = {"STAGED": source != "x", **shared}
+    constants: Constants = {"SOURCE": _source(request, source), **shared}
     if count > policy.resident(request):
         constants |= {"CHUNK": READ_AGAIN}
         found.append(Launch("long", arrays, request.rows, most // 2, constants, {"b": count}))
         return found
     lanes = min(SELECTED, ceil_pow2(count))
     constants |= {"CHUNK": lanes, "CHUNKS": -(-count // lanes)}
-    warps = max(1, lanes // (4 * device.warp_size))
+    warps = max(1, lanes // (8 * device.warp_size))
     # Left alone, the compiler takes so many that a multiprocessor holds one program only.
     registers = min(255, REGISTERS // (2 * warps * device.warp_size))
     found.append(
@@ -223,6 +227,13 @@ def _certify(request: Request, layout: Layout, device: Device) -> Launch:
         constants,
         creates=("notes", _bytes(request, list_length) + counts),
     )
+
+
+def _source(request: Request, source: str) -> int:
+    """How `load_chunk` finds candidates: in the row, by stored keys and indices, or by keys."""
+    if source == "x":
+        return 0
+    return 2 if policy.code(request) and not source.startswith("round") else 1
 
 
 def _order(request: Request) -> Launch:

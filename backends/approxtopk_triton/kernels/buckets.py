@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 
 from .keys import NONE, as_bits, key_type, restore, without_code
-from .queues import fill, fill_again
+from .queues import coded_step, fill, fill_again
 
 
 @triton.jit
@@ -91,13 +91,14 @@ def bucket_kernel(
     where SPLITS parts are written and only one is if they are read (`MERGE`).
 
     Reads `x` (a strided array of any supported dtype), or with MERGE the `SPLITS` partial results
-    in `source`.  Writes keys and indices of the candidates to `target`, shape
-    (rows, splits, KB, b), or with `DIRECT` values and indices to the output, shape (rows, KB * b)
-    without the places that short buckets leave empty.  Ties: the lower index first.
+    in `source`.  Writes keys of the candidates to `target`, shape (rows, splits, KB, b), and
+    their indices where a step's code doesn't tell them, or with `DIRECT` values and indices to
+    the output, shape (rows, KB * b) without the places that short buckets leave empty.  Ties: the lower index first.
     Reads every element once; preferred where no program can own a row, and where stage 1 is all.
     """
     TYPE: tl.constexpr = x.dtype.element_ty
     PARTS: tl.constexpr = 1 if MERGE else SPLITS
+    CODED: tl.constexpr = INTERLEAVED and STEP_BITS > 0
     program = tl.program_id(0)
     blocks = tl.cdiv(b, B)
     part = program % PARTS
@@ -121,9 +122,17 @@ def bucket_kernel(
             source, tl.cast(rows, tl.int64) * b * KB * SPLITS, TYPE
         )
         first = row.to(tl.int64) * (b * KB * SPLITS) + bucket
-        keys, found = fill_again(
-            old_keys + first, old_indices + first, KB * SPLITS, b, there, R * B, KB, S
+        queue = fill_again(
+            old_keys + first, old_indices + first, KB * SPLITS, b, there, R * B, KB, S, CODED
         )
+        keys, found = (), ()
+        for j in tl.static_range(KB):
+            keys = keys + (queue[j],)
+            if CODED:
+                step = coded_step(queue[j], TYPE, STEP_BITS)
+                found = found + (tl.where(queue[j] != 0, bucket + step * b, NONE),)
+            else:
+                found = found + (queue[KB + j],)
     else:
         share = tl.cdiv(tl.cdiv(tl.cdiv(n, b), SPLITS), S * U) * (S * U)
         start = part * share
@@ -146,4 +155,5 @@ def bucket_kernel(
         for j in tl.static_range(KB):
             to = (row.to(tl.int64) * PARTS + part) * (b * KB) + j * b + bucket
             tl.store(new_keys + to, keys[j], mask=there)
-            tl.store(new_indices + to, found[j], mask=there)
+            if not CODED:
+                tl.store(new_indices + to, found[j], mask=there)

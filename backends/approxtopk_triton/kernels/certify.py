@@ -15,7 +15,7 @@ import triton.language as tl
 from .buckets import bucket_bounds, candidate_arrays, row_offset, write
 from .keys import NONE, as_bits, key_bits, key_type, order_key
 from .rounds import select_by_reading
-from .select import last_tied, search_keys, wins
+from .select import ROW, last_tied, search_keys, wins
 
 
 @triton.jit
@@ -154,8 +154,8 @@ def certify_kernel(
         tl.store(exact + row, (hidden == 0).to(tl.uint8))
     elif hidden > LIST - k:
         select_by_reading(
-            x, keys, places, base, out_base, values, indices, n, n, n_bit, k, x_element,
-            out_element, 2 * LANES, False, 0, LARGEST, WIDE,
+            x, keys, places, base, out_base, values, indices, n, n, n_bit, k, b, x_element,
+            out_element, 2 * LANES, ROW, 0, LARGEST, WIDE,
         )  # fmt: skip
     elif hidden > 0:
         filled = k * 0

@@ -185,19 +185,18 @@ def fill(
 
 @triton.jit
 def fill_again(
-    keys, indices, count, b, there, L: tl.constexpr, KB: tl.constexpr, S: tl.constexpr,
+    keys, indices, count, b, there,
+    L: tl.constexpr, KB: tl.constexpr, S: tl.constexpr, CODED: tl.constexpr,
 ):  # fmt: skip
-    """Queues of L buckets over `count` candidates each, kept `b` apart, as (keys, indices)."""
-    queue = empty_queues((S, L), keys.dtype.element_ty, KB, False)
+    """Queues of L buckets over `count` candidates each, kept `b` apart, as in `merge_lanes`."""
+    queue = empty_queues((S, L), keys.dtype.element_ty, KB, CODED)
     for t in range(0, count, S):
         slot = t + tl.arange(0, S)[:, None]
         mask = there[None, :] & (slot < count)
         key = tl.load(keys[None, :] + slot * b, mask=mask, other=0)
-        index = tl.load(indices[None, :] + slot * b, mask=mask, other=NONE)
-        queue = insert(queue, key, index, KB, True)
-    queue = merge_lanes(queue, S, KB, False)
-    keys, indices = (), ()
-    for j in tl.static_range(KB):
-        keys = keys + (queue[j],)
-        indices = indices + (queue[KB + j],)
-    return keys, indices
+        if CODED:
+            queue = merge_coded(queue, (key,), KB)
+        else:
+            index = tl.load(indices[None, :] + slot * b, mask=mask, other=NONE)
+            queue = insert(queue, key, index, KB, True)
+    return merge_lanes(queue, S, KB, CODED)

@@ -22,13 +22,13 @@ from .select import (
 @triton.jit(do_not_specialize=["rows", "k", "n_bit"])
 def narrow_kernel(
     x, source, target,
-    rows, n, n_bit, b, k, chunks, inner, x_outer, x_inner, x_element,
-    CHUNK: tl.constexpr, STAGED: tl.constexpr, CODE: tl.constexpr,
+    rows, n, n_bit, b, k, buckets, chunks, inner, x_outer, x_inner, x_element,
+    CHUNK: tl.constexpr, SOURCE: tl.constexpr, CODE: tl.constexpr,
     LARGEST: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """One round of a tournament: the top k of each `CHUNK` of a row's `b` candidates.
 
-    Reads `source`, or without `STAGED` the row itself, and writes `k` candidates a chunk to
+    Reads `source`, or the row itself, and writes `k` candidates a chunk to
     `target`, empty places where a chunk has fewer.  Programs: rows * chunks.  Preferred where
     candidates are more than registers hold and k is at most half a chunk.
     """
@@ -40,7 +40,19 @@ def narrow_kernel(
     keys += row.to(tl.int64) * b
     places += row.to(tl.int64) * b
     key, index = load_chunk(
-        x, keys, places, base, chunk * CHUNK, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+        x,
+        keys,
+        places,
+        base,
+        chunk * CHUNK,
+        b,
+        buckets,
+        x_element,
+        CHUNK,
+        SOURCE,
+        CODE,
+        LARGEST,
+        WIDE,
     )
     threshold, reached = search_keys((key,), k, TYPE, CODE)
     last = k * 0 + NONE
@@ -60,11 +72,12 @@ def narrow_kernel(
 
 @triton.jit
 def select_by_reading(
-    x, keys, places, base, out_base, values, indices, count, n, n_bit, k, x_element, out_element,
-    CHUNK: tl.constexpr, STAGED: tl.constexpr, CODE: tl.constexpr,
+    x, keys, places, base, out_base, values, indices, count, n, n_bit, k, buckets, x_element,
+    out_element,
+    CHUNK: tl.constexpr, SOURCE: tl.constexpr, CODE: tl.constexpr,
     LARGEST: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
-    """The top k of `count` candidates at `keys` and `places`, or without `STAGED` of the row.
+    """The top k of `count` candidates at `keys` and `places`, or of the row.
 
     They are read once for each two bits of a key; again for those of an index where the k-th is
     tied; and twice more at the end: at most 16 + 14 + 2 times for 32 bits.
@@ -77,7 +90,19 @@ def select_by_reading(
         counts = tl.full((), 0, tl.int64)
         for start in range(0, count, CHUNK):
             key, _ = load_chunk(
-                x, keys, places, base, start, count, x_element, CHUNK, STAGED, LARGEST, WIDE
+                x,
+                keys,
+                places,
+                base,
+                start,
+                count,
+                buckets,
+                x_element,
+                CHUNK,
+                SOURCE,
+                CODE,
+                LARGEST,
+                WIDE,
             )
             counts += count_reaching((key,), threshold, bit)
         threshold, reached = advance(counts, threshold, reached, k, bit)
@@ -88,7 +113,19 @@ def select_by_reading(
         above = k * 0
         for start in range(0, count, CHUNK):
             key, _ = load_chunk(
-                x, keys, places, base, start, count, x_element, CHUNK, STAGED, LARGEST, WIDE
+                x,
+                keys,
+                places,
+                base,
+                start,
+                count,
+                buckets,
+                x_element,
+                CHUNK,
+                SOURCE,
+                CODE,
+                LARGEST,
+                WIDE,
             )
             above += tl.sum((key > threshold).to(tl.int32))
         least = tl.full((), 0, tl.uint32)
@@ -98,7 +135,19 @@ def select_by_reading(
             counts = tl.full((), 0, tl.int64)
             for start in range(0, count, CHUNK):
                 key, index = load_chunk(
-                    x, keys, places, base, start, count, x_element, CHUNK, STAGED, LARGEST, WIDE
+                    x,
+                    keys,
+                    places,
+                    base,
+                    start,
+                    count,
+                    buckets,
+                    x_element,
+                    CHUNK,
+                    SOURCE,
+                    CODE,
+                    LARGEST,
+                    WIDE,
                 )
                 behind = from_behind(key, index, threshold, n)
                 counts += count_reaching((behind,), least, step)
@@ -109,7 +158,19 @@ def select_by_reading(
     before = k * 0
     for start in range(0, count, CHUNK):
         key, index = load_chunk(
-            x, keys, places, base, start, count, x_element, CHUNK, STAGED, LARGEST, WIDE
+            x,
+            keys,
+            places,
+            base,
+            start,
+            count,
+            buckets,
+            x_element,
+            CHUNK,
+            SOURCE,
+            CODE,
+            LARGEST,
+            WIDE,
         )
         win = wins(key, index, threshold, last)
         position = before + tl.cumsum(win.to(tl.int32), 0) - 1
@@ -121,13 +182,14 @@ def select_by_reading(
 @triton.jit(do_not_specialize=["rows", "k", "n_bit"])
 def long_row_kernel(
     x, values, indices, source,
-    rows, n, n_bit, b, k, inner, x_outer, x_inner, x_element, out_outer, out_inner, out_element,
-    CHUNK: tl.constexpr, STAGED: tl.constexpr, CODE: tl.constexpr,
+    rows, n, n_bit, b, k, buckets, inner, x_outer, x_inner, x_element,
+    out_outer, out_inner, out_element,
+    CHUNK: tl.constexpr, SOURCE: tl.constexpr, CODE: tl.constexpr,
     LARGEST: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Stage 2 of more candidates than registers hold: `b` a row, read again for each two bits.
 
-    As `select_kernel`; without `STAGED` the candidates are the row itself.
+    As `select_kernel`.
     """
     row = tl.program_id(0)
     keys, places = candidate_arrays(source, rows.to(tl.int64) * b, x.dtype.element_ty)
@@ -135,6 +197,6 @@ def long_row_kernel(
         x, keys + row.to(tl.int64) * b, places + row.to(tl.int64) * b,
         row_offset(row // inner, row % inner, x_outer, x_inner),
         row_offset(row // inner, row % inner, out_outer, out_inner),
-        values, indices, b, n, n_bit, k, x_element, out_element,
-        CHUNK, STAGED, CODE, LARGEST, WIDE,
+        values, indices, b, n, n_bit, k, buckets, x_element, out_element,
+        CHUNK, SOURCE, CODE, LARGEST, WIDE,
     )  # fmt: skip

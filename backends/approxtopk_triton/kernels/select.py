@@ -12,6 +12,7 @@ import triton.language as tl
 
 from .buckets import candidate_arrays, input_queues, row_offset, write
 from .keys import NONE, as_bits, key_bits, key_type, order_key, shift
+from .queues import coded_step
 
 
 @triton.jit
@@ -136,12 +137,24 @@ def fused_kernel(
         position += win.to(tl.int32)
 
 
+#: Where candidates are: the row itself, stored keys and indices, or stored keys whose codes and
+#: places tell the indices.
+ROW, PAIRS, CODED = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
+
+
 @triton.jit
-def load_indices(indices, start, count, needed, CHUNK: tl.constexpr, STAGED: tl.constexpr):
+def load_indices(
+    x, indices, key, start, count, buckets, needed,
+    CHUNK: tl.constexpr, SOURCE: tl.constexpr, CODE: tl.constexpr,
+):  # fmt: skip
     """Indices of CHUNK candidates, of those that are needed at the least."""
     at = start + tl.arange(0, CHUNK)
-    if STAGED:
-        index = tl.load(tl.max_contiguous(indices + at, 1), mask=needed & (at < count), other=NONE)
+    needed = needed & (at < count)
+    if SOURCE == PAIRS:
+        index = tl.load(tl.max_contiguous(indices + at, 1), mask=needed, other=NONE)
+    elif SOURCE == CODED:
+        step = coded_step(key, x.dtype.element_ty, CODE)
+        index = tl.where(needed & (key != 0), step * buckets + at % buckets, NONE)
     else:
         index = tl.where(at < count, at, NONE)
     return index
@@ -149,31 +162,35 @@ def load_indices(indices, start, count, needed, CHUNK: tl.constexpr, STAGED: tl.
 
 @triton.jit
 def load_chunk(
-    x, keys, indices, base, start, count, x_element,
-    CHUNK: tl.constexpr, STAGED: tl.constexpr, LARGEST: tl.constexpr, WIDE: tl.constexpr,
+    x, keys, indices, base, start, count, buckets, x_element,
+    CHUNK: tl.constexpr, SOURCE: tl.constexpr, CODE: tl.constexpr,
+    LARGEST: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """CHUNK candidates of a row, as (keys, indices)."""
     at = start + tl.arange(0, CHUNK)
     there = at < count
-    if STAGED:
-        key = tl.load(tl.max_contiguous(keys + at, 1), mask=there, other=0)
-    else:
+    if SOURCE == ROW:
         offset = (at.to(tl.int64) if WIDE else at) * x_element
         bits = tl.load(as_bits(x) + base + offset, mask=there, other=0)
         key = tl.where(there, order_key(bits, x.dtype.element_ty, LARGEST), 0)
-    return key, load_indices(indices, start, count, there, CHUNK, STAGED)
+    else:
+        # Read one by one: what is selected is written so, and no layout must be changed between.
+        key = tl.load(tl.max_contiguous(keys + at, 1), mask=there, other=0)
+    index = load_indices(x, indices, key, start, count, buckets, there, CHUNK, SOURCE, CODE)
+    return key, index
 
 
 @triton.jit(do_not_specialize=["rows", "k", "n_bit"])
 def select_kernel(
     x, values, indices, source,
-    rows, n, n_bit, b, k, inner, x_outer, x_inner, x_element, out_outer, out_inner, out_element,
-    CHUNK: tl.constexpr, CHUNKS: tl.constexpr, STAGED: tl.constexpr, CODE: tl.constexpr,
+    rows, n, n_bit, b, k, buckets, inner, x_outer, x_inner, x_element,
+    out_outer, out_inner, out_element,
+    CHUNK: tl.constexpr, CHUNKS: tl.constexpr, SOURCE: tl.constexpr, CODE: tl.constexpr,
     LARGEST: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Stage 2 in one program: the top k of a row's `b` candidates, at most CHUNK * CHUNKS.
 
-    Reads `source`, or without `STAGED` the row itself.  Keys stay in registers; indices, of which
+    Reads `source`, or the row itself.  Keys stay in registers; indices, of which
     few are needed, are read when they are.  Programs: rows.
     """
     row = tl.program_id(0)
@@ -184,7 +201,19 @@ def select_kernel(
     keys = ()
     for j in tl.static_range(CHUNKS):
         key, _ = load_chunk(
-            x, stored, at, base, j * CHUNK, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+            x,
+            stored,
+            at,
+            base,
+            j * CHUNK,
+            b,
+            buckets,
+            x_element,
+            CHUNK,
+            SOURCE,
+            CODE,
+            LARGEST,
+            WIDE,
         )
         keys = keys + (key,)
     threshold, reached = search_keys(keys, k, x.dtype.element_ty, CODE)
@@ -196,11 +225,25 @@ def select_kernel(
     else:
         found = ()
         for j in tl.static_range(CHUNKS):
-            found = found + (load_indices(at, j * CHUNK, b, keys[j] == threshold, CHUNK, STAGED),)
+            tied = keys[j] == threshold
+            index = load_indices(x, at, keys[j], j * CHUNK, b, buckets, tied, CHUNK, SOURCE, CODE)
+            found = found + (index,)
         last = last_tied(keys, found, threshold, k, n, n_bit)
         for start in range(0, b, CHUNK):
             key, index = load_chunk(
-                x, stored, at, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+                x,
+                stored,
+                at,
+                base,
+                start,
+                b,
+                buckets,
+                x_element,
+                CHUNK,
+                SOURCE,
+                CODE,
+                LARGEST,
+                WIDE,
             )
             won += wins(key, index, threshold, last).to(tl.int32)
     # Winners are few: chunks are read once more, in a loop, since code that every program runs
@@ -209,7 +252,7 @@ def select_kernel(
     out_base = row_offset(row // inner, row % inner, out_outer, out_inner)
     for start in range(0, b, CHUNK):
         key, index = load_chunk(
-            x, stored, at, base, start, b, x_element, CHUNK, STAGED, LARGEST, WIDE
+            x, stored, at, base, start, b, buckets, x_element, CHUNK, SOURCE, CODE, LARGEST, WIDE
         )
         win = wins(key, index, threshold, last)
         to = out_base + position.to(tl.int64) * out_element
