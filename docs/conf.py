@@ -31,7 +31,6 @@ extensions = [
 root_doc = "index"
 exclude_patterns = ["_build", "_drawn"]
 nitpicky = False
-default_role = "autolink"  # `name` in a docstring links to the API where there is such a name
 toc_object_entries = False
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
