@@ -24,8 +24,8 @@ STAGE2_PER_CANDIDATE = 1.5
 CROWDED = 4096  #: Candidates that add 1 to that, …
 MOST_CROWDED = 8.0  #: … as often as this at the most.
 
-#: Certificate: every result is counted by its bucket; and an element read again costs as much as
-#: the 32 bytes that come with it, for its neighbours are in other buckets.
+#: Certificate: every result is counted by its bucket, and an element read again costs as much as
+#: the 32 bytes that come with it, for its neighbours are in other buckets. Estimates, not fitted.
 CERTIFICATE_PER_RESULT = 4.0
 READ_AGAIN = 8.0
 
