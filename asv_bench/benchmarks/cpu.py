@@ -54,6 +54,30 @@ class FixedPlan(Timed):
         approxtopk.topk(self.arr, self.k, b=self.b, kb=self.kb, backend=backend)
 
 
+class Exact(Timed):
+    """Exact answers, of random rows and of constant ones, and an approximate one's certificate."""
+
+    params = (support.ON_CPU, BACKENDS)
+    param_names = ("workload", "backend")
+
+    def setup(self, workload: str, backend: str) -> None:
+        if not hasattr(approxtopk, "CertifiedTopK"):
+            raise NotImplementedError("this commit knows no certificate")
+        self.arr = support.array_for(backend, workload)
+        self.k = support.WORKLOADS[workload].k
+        constant = np.zeros_like(support.normal(workload))
+        self.constant = support.as_array_of(backend, constant)
+
+    def time_exact(self, workload: str, backend: str) -> None:
+        approxtopk.topk(self.arr, self.k, recall=1.0, backend=backend)
+
+    def time_exact_of_constant_rows(self, workload: str, backend: str) -> None:
+        approxtopk.topk(self.constant, self.k, recall=1.0, backend=backend)
+
+    def time_certified(self, workload: str, backend: str) -> None:
+        approxtopk.topk(self.arr, self.k, recall=0.99, certificate=True, backend=backend)
+
+
 class Stage1(Timed):
     """Exactly `k` candidates, so that there is no second stage."""
 
