@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from itertools import cycle
 from typing import Any
@@ -52,9 +53,14 @@ class Inputs:
             raise ValueError(f"dtype must be one that {library} has, got {dtype!r}")
         itemsize = 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
         copies = min(64, max(2, -(-ROTATED // max(1, rows * n * itemsize))))
-        where = {} if device == "cpu" else {"device": device}
+        put = partial(module.asarray, dtype=getattr(module, dtype))
         drawn = _draw((copies * rows, n), dtype)
-        return cls(library, module.asarray(drawn, dtype=getattr(module, dtype), **where), rows)
+        if device == "cpu":
+            return cls(library, put(drawn), rows)
+        try:
+            return cls(library, put(drawn, device=device), rows)
+        except TypeError:  # a library of one kind of device, which asks for no name of it
+            return cls(library, put(drawn), rows)
 
     @property
     def module(self) -> Any:

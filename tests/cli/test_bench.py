@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -157,3 +158,19 @@ def test_contenders_take_turns_over_all_inputs():
 )
 def test_durations(seconds, text):
     assert bench.duration(seconds) == text
+
+
+def test_a_library_that_takes_no_device(monkeypatch):
+    """Its arrays can only be in one place."""
+
+    class Library:
+        float32 = np.float32
+
+        def asarray(self, array, dtype):
+            return array.astype(dtype)
+
+    monkeypatch.setattr(timing, "import_module", lambda name: Library())
+    inputs = timing.Inputs.make("some", 2, 8, "float32", "abacus:1")
+    assert inputs.whole.shape[1] == 8
+    assert len(inputs.copies) >= 2
+    assert all(copy.shape == (2, 8) for copy in inputs.copies)
