@@ -78,6 +78,7 @@ def test_value_out_of_range(call, k, arguments, words) -> None:
         ({"k": 5, "dim": 1.0}, ("axis must be an integer", "1.0")),
         ({"k": 5, "largest": 1}, ("largest must be True or False", "1", "int")),
         ({"k": 5, "sorted": None}, ("sorted must be True or False", "None")),
+        ({"k": 5, "certificate": 1}, ("certificate must be True or False", "1")),
         ({"k": 5, "interleaved": "yes"}, ("interleaved must be True or False", "'yes'")),
         ({"k": 5, "index_dtype": "int16"}, ("index_dtype must be one of int64, int32", "int16")),
         ({"k": 5, "index_dtype": np.uint64}, ("index_dtype must be one of int64, int32", "uint64")),
