@@ -3,9 +3,9 @@
 The unit is one element of the input read at full bandwidth, so that a cost over ``n`` is the
 ratio to the read floor.  The constants are fitted to ten workloads on an NVIDIA H200 (float32 and
 bfloat16, 1 to 16,384 rows; ``benchmarks/gpu_sweep.py``): what the model chooses is within 10 % of
-the best plan of that sweep, which a test checks.  A CPU weighs the parts much alike; see
-``docs/performance-cpu.md``.  The number of rows is left out, so that a plan is known without an
-array.
+the best plan of that sweep but for a few short rows, which a test checks.  A CPU weighs the parts
+much alike; see ``docs/performance-cpu.md``.  The number of rows is left out, so that a plan is
+known without an array and a row is answered alike in any batch.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from .exactness import estimates
 
 #: Stage 1 per element, by kb: insertions into longer queues.  From kb = 4 on arithmetic is the
 #: bound (two operations per kept element), so it grows by kb / 4.
-STAGE1 = {1: 1.00, 2: 1.09, 3: 1.20, 4: 1.50}
+STAGE1 = {1: 1.00, 2: 1.08, 3: 1.16, 4: 1.40}
 STAGE1_PER_KB = STAGE1[4] / 4
 
 #: Stage 2 per candidate.  A few thousand stay in the registers of their block; the more there are,
 #: the fewer blocks fit on a multiprocessor, until they leave for a launch of their own.
-STAGE2_PER_CANDIDATE = 1.5
+STAGE2_PER_CANDIDATE = 2.0
 CROWDED = 4096  #: Candidates that add 1 to that, …
 MOST_CROWDED = 8.0  #: … as often as this at the most.
 
@@ -31,11 +31,8 @@ READ_AGAIN = 8.0
 
 #: What it costs a row that there are fewer buckets than threads for it, so that several share a
 #: bucket and their queues are merged: a part of reading it and the steps of merging.
-MERGING_PER_ELEMENT = 0.25
-MERGING = 2500.0
-
-#: Rows up to that length are taken by a warp each.
-SHORT_ROW = 1024
+MERGING_PER_ELEMENT = 0.3
+MERGING = 1000.0
 
 
 def plan_cost(n: int, k: int, b: int, kb: int) -> float:
@@ -65,12 +62,10 @@ def cost_floor(n: int, k: int, kb: int) -> float:
 def wide(n: int) -> int:
     """The least b with a bucket for each thread that a row of `n` elements is worth.
 
-    A warp for a short one, then a block whose threads read neighbouring buckets, four at a time
-    and each 32 times or more; and beyond 2**24 as many blocks as keep a GPU busy with one row.
+    A warp at least, and a thread for every 32 buckets' worth of it up to the 1,024 of a block, each
+    reading four neighbouring buckets; beyond 2**24 as many blocks as keep a GPU busy with one row.
     """
-    if n <= SHORT_ROW:
-        return min(n, 32)
-    return max(min(n // 4, 1024), min(n // 32, 4096), n // 4096)
+    return min(n, max(32, min(n // 32, 4096), n // 4096))
 
 
 def _stage1(n: int, kb: int) -> float:

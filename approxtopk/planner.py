@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 
 from . import validate
 from .backend import count_candidates, is_lossless
-from .cost import SHORT_ROW, cost_floor, exact_cost, plan_cost, wide
+from .cost import cost_floor, exact_cost, plan_cost, wide
 from .exactness import read_again, repair_probability
 from .hypergeometric import expected_recall as _expected_recall
 
@@ -305,15 +305,14 @@ def _smallest_b(n: int, k: int, kb: int, recall: float) -> int:
 
 @lru_cache(maxsize=256)
 def widths(n: int) -> tuple[int, ...]:
-    """Bucket counts that kernels like: four to an octave, so multiples of 128 from 512 on; and n.
+    """Bucket counts that kernels like: powers of two; from 1,024 on four to an octave; and n.
 
-    With a multiple of 128 a warp's 16-byte loads of neighbouring float32 buckets stay aligned. For
-    short rows, which a warp takes alone, powers of two: others leave some of its lanes idle.
+    Where buckets are few, threads share them in equal parts, whose number is a power of two. Where
+    they are many, a multiple of 128 keeps a warp's 16-byte loads of neighbouring buckets aligned.
     """
-    quarters = (4, 5, 6, 7) if n > SHORT_ROW else (4,)
-    grid = [width for width in ((1, 2, 3) if n > SHORT_ROW else (1, 2)) if width < n]
-    scale = 1
-    while 4 * scale < n:
-        grid += [quarter * scale for quarter in quarters if quarter * scale < n]
+    grid, scale = [], 1
+    while scale < n:
+        quarters = (4, 5, 6, 7) if scale >= 1024 else (4,)
+        grid += [width for quarter in quarters if (width := quarter * scale // 4) < n]
         scale *= 2
     return (*grid, n)

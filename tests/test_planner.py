@@ -271,25 +271,31 @@ def test_widths():
         assert list(grid) == sorted(set(grid))
         assert grid[0] == 1
         assert grid[-1] == n
-        if n > 1024:
-            assert all(width % 128 == 0 for width in grid[:-1] if width >= 512)
-            assert all(after <= 1.5 * before for before, after in itertools.pairwise(grid[1:]))
-        else:
-            assert all(width.bit_count() == 1 for width in grid[:-1])
+        assert all(width % 128 == 0 or width.bit_count() == 1 for width in grid[:-1])
+        few = [width for width in grid if width <= 1024]
+        assert few[:-1] == [2**i for i in range(len(few) - 1)]
+        many = [width for width in grid if width >= 1024]
+        assert all(after <= 1.25 * before for before, after in itertools.pairwise(many))
 
 
 def sweep():
-    """What was measured on a GPU: the workloads that the cost model is fitted to, and others."""
+    """What was measured on a GPU, and how much longer than the best plan the planner's may take.
+
+    The cost model is fitted to ten workloads. One of them is too small to fill a GPU: there time is
+    latency, least where all elements are candidates, which takes 3.7 times as long as the best
+    plan where such rows are many. A plan knows nothing of rows, and the model is for many.
+    """
     results = Path(__file__).parent.parent / "benchmarks" / "results" / "gpu-sweep-h200.json"
     for case in json.loads(results.read_text())["workloads"]:
         size = f"{case['rows']}x{case['n']}-{case['k']}-{case['dtype']}"
-        yield pytest.param(case, 1.1 if case["fitted"] else 1.4, id=size)
+        small = case["rows"] * case["n"] <= 2**17
+        yield pytest.param(case, 1.5 if small else 1.1 if case["fitted"] else 1.35, id=size)
 
 
 @pytest.mark.parametrize("recall", [0.95, 0.99])
 @pytest.mark.parametrize(("case", "margin"), list(sweep()))
 def test_the_plan_is_nearly_the_fastest_that_was_measured(case, margin, recall):
-    """Within 10 % of the best plan of the sweep that reaches the recall."""
+    """Within the margin of the best plan of the sweep that reaches the recall."""
     n, k = case["n"], case["k"]
     times = {(entry["b"], entry["kb"]): entry["us"] for entry in case["plans"]}
     chosen = plan(n, k, recall=recall)

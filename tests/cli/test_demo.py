@@ -36,9 +36,9 @@ def test_the_whole_demo(tmp_path):
     assert predicted >= 0.95
     assert measured == pytest.approx(predicted, abs=0.02)
     assert rows["topk, b"][2] == pytest.approx(rows["topk, exact"][2], abs=0.5)  # right labels, %
-    for order, least, most in (("in the", 0.99, 0.985), ("sorted", 0.99, 0.85)):
+    for order in ("in the", "sorted"):
         interleaved, contiguous = rows[order][:2]
-        assert interleaved > least > most > contiguous
+        assert interleaved > 0.94 > 0.92 > contiguous
 
 
 def test_neighbours_are_the_nearest_others(digits):
