@@ -2,8 +2,7 @@
 
 Run: PYTHONPATH=.:backends:benchmarks python -m gpu_triton [results.json] [--configurations]
 
-All in one process, over inputs rotated beyond L2, every result checked; the last lines are a
-table.  ``--configurations`` times every configuration that tuning may choose from as well.
+All in one process, over inputs rotated beyond L2, every result checked.  ``--configurations`` times every configuration that tuning may choose from as well.
 """
 
 from __future__ import annotations
@@ -201,14 +200,13 @@ def main() -> None:
     results = []
     for request in requests():
         results.append(compare(request, "--configurations" in sys.argv))
-        print(results[-1].get("configurations", ""), flush=True)
+        print(line(results[-1]), results[-1].get("configurations", ""), flush=True)
     host = host_us()
     if paths:
         header = {"device": torch.cuda.get_device_name(), "torch": torch.__version__}
         header["date"] = time.strftime("%Y-%m-%d")
         with open(paths[0], "w") as file:
             json.dump({**header, "host_us": host, "results": results}, file, indent=1)
-    print(*map(line, results), sep="\n")
     print("host us:", {name: round(us, 1) for name, us in host.items()})
 
 

@@ -184,20 +184,24 @@ def _selection(request: Request, layout: Layout, device: Device, source: str) ->
                 ("x", source, target),
                 request.rows * chunks,
                 most,
-                {"CHUNK": chunk, "SOURCE": _source(request, source), **shared},
+                {"CHUNK": chunk, "SOURCE": _source(request, source, chunk), **shared},
                 {"b": count, "chunks": chunks},
                 creates=(target, _bytes(request, chunks * request.k)),
             )
         )
         count, source = chunks * request.k, target
     arrays = ("x", *_out(request), source)
-    constants: Constants = {"SOURCE": _source(request, source), **shared}
     if count > policy.resident(request):
-        constants |= {"CHUNK": READ_AGAIN}
-        found.append(Launch("long", arrays, request.rows, most // 2, constants, {"b": count}))
+        again = {"CHUNK": READ_AGAIN, "SOURCE": _source(request, source, READ_AGAIN), **shared}
+        found.append(Launch("long", arrays, request.rows, most // 2, again, {"b": count}))
         return found
     lanes = min(SELECTED, ceil_pow2(count))
-    constants |= {"CHUNK": lanes, "CHUNKS": -(-count // lanes)}
+    constants: Constants = {
+        "CHUNK": lanes,
+        "CHUNKS": -(-count // lanes),
+        "SOURCE": _source(request, source, lanes),
+        **shared,
+    }
     warps = max(1, lanes // (8 * device.warp_size))
     # Left alone, the compiler takes so many that a multiprocessor holds one program only.
     registers = min(255, REGISTERS // (2 * warps * device.warp_size))
@@ -205,6 +209,15 @@ def _selection(request: Request, layout: Layout, device: Device, source: str) ->
         Launch("select", arrays, request.rows, warps, constants, {"b": count}, registers=registers)
     )
     return found
+
+
+def _source(request: Request, source: str, chunk: int) -> int:
+    """How `load_chunk` finds candidates: in the row, by keys and indices, or by keys alone."""
+    if source == "x":
+        return 0
+    if not policy.code(request) or source.startswith("round"):
+        return 1
+    return 2 + (request.b + chunk - 2) // request.b
 
 
 def _certify(request: Request, layout: Layout, device: Device) -> Launch:
@@ -227,13 +240,6 @@ def _certify(request: Request, layout: Layout, device: Device) -> Launch:
         constants,
         creates=("notes", _bytes(request, list_length) + counts),
     )
-
-
-def _source(request: Request, source: str) -> int:
-    """How `load_chunk` finds candidates: in the row, by stored keys and indices, or by keys."""
-    if source == "x":
-        return 0
-    return 2 if policy.code(request) and not source.startswith("round") else 1
 
 
 def _order(request: Request) -> Launch:

@@ -93,7 +93,8 @@ def bucket_kernel(
     Reads `x` (a strided array of any supported dtype), or with MERGE the `SPLITS` partial results
     in `source`.  Writes keys of the candidates to `target`, shape (rows, splits, KB, b), and
     their indices where a step's code doesn't tell them, or with `DIRECT` values and indices to
-    the output, shape (rows, KB * b) without the places that short buckets leave empty.  Ties: the lower index first.
+    the output, shape (rows, KB * b) without the places that short buckets leave empty.  Ties: the
+    lower index first.
     Reads every element once; preferred where no program can own a row, and where stage 1 is all.
     """
     TYPE: tl.constexpr = x.dtype.element_ty

@@ -40,20 +40,9 @@ def narrow_kernel(
     keys += row.to(tl.int64) * b
     places += row.to(tl.int64) * b
     key, index = load_chunk(
-        x,
-        keys,
-        places,
-        base,
-        chunk * CHUNK,
-        b,
-        buckets,
-        x_element,
-        CHUNK,
-        SOURCE,
-        CODE,
-        LARGEST,
-        WIDE,
-    )
+        x, keys, places, base, chunk * CHUNK, b, buckets, x_element,
+        CHUNK, SOURCE, CODE, LARGEST, WIDE,
+    )  # fmt: skip
     threshold, reached = search_keys((key,), k, TYPE, CODE)
     last = k * 0 + NONE
     if reached != k:
@@ -90,20 +79,9 @@ def select_by_reading(
         counts = tl.full((), 0, tl.int64)
         for start in range(0, count, CHUNK):
             key, _ = load_chunk(
-                x,
-                keys,
-                places,
-                base,
-                start,
-                count,
-                buckets,
-                x_element,
-                CHUNK,
-                SOURCE,
-                CODE,
-                LARGEST,
-                WIDE,
-            )
+                x, keys, places, base, start, count, buckets, x_element,
+                CHUNK, SOURCE, CODE, LARGEST, WIDE,
+            )  # fmt: skip
             counts += count_reaching((key,), threshold, bit)
         threshold, reached = advance(counts, threshold, reached, k, bit)
         bit = bit >> 2
@@ -113,20 +91,9 @@ def select_by_reading(
         above = k * 0
         for start in range(0, count, CHUNK):
             key, _ = load_chunk(
-                x,
-                keys,
-                places,
-                base,
-                start,
-                count,
-                buckets,
-                x_element,
-                CHUNK,
-                SOURCE,
-                CODE,
-                LARGEST,
-                WIDE,
-            )
+                x, keys, places, base, start, count, buckets, x_element,
+                CHUNK, SOURCE, CODE, LARGEST, WIDE,
+            )  # fmt: skip
             above += tl.sum((key > threshold).to(tl.int32))
         least = tl.full((), 0, tl.uint32)
         tied = k * 0
@@ -135,20 +102,9 @@ def select_by_reading(
             counts = tl.full((), 0, tl.int64)
             for start in range(0, count, CHUNK):
                 key, index = load_chunk(
-                    x,
-                    keys,
-                    places,
-                    base,
-                    start,
-                    count,
-                    buckets,
-                    x_element,
-                    CHUNK,
-                    SOURCE,
-                    CODE,
-                    LARGEST,
-                    WIDE,
-                )
+                    x, keys, places, base, start, count, buckets, x_element,
+                    CHUNK, SOURCE, CODE, LARGEST, WIDE,
+                )  # fmt: skip
                 behind = from_behind(key, index, threshold, n)
                 counts += count_reaching((behind,), least, step)
             least, tied = advance(counts, least, tied, k - above, step)
@@ -158,20 +114,9 @@ def select_by_reading(
     before = k * 0
     for start in range(0, count, CHUNK):
         key, index = load_chunk(
-            x,
-            keys,
-            places,
-            base,
-            start,
-            count,
-            buckets,
-            x_element,
-            CHUNK,
-            SOURCE,
-            CODE,
-            LARGEST,
-            WIDE,
-        )
+            x, keys, places, base, start, count, buckets, x_element,
+            CHUNK, SOURCE, CODE, LARGEST, WIDE,
+        )  # fmt: skip
         win = wins(key, index, threshold, last)
         position = before + tl.cumsum(win.to(tl.int32), 0) - 1
         at = out_base + position.to(tl.int64) * out_element

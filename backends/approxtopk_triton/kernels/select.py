@@ -78,6 +78,14 @@ def from_behind(key, index, threshold, n):
 
 
 @triton.jit
+def search_backwards(backwards, k, n_bit):
+    """How far from the end the last of the k is that are farthest from it."""
+    first = tl.full((), 1, tl.uint32) * n_bit.to(tl.uint32)
+    least, _ = search(backwards, k, first, tl.full((), 1, tl.uint32))
+    return least
+
+
+@triton.jit
 def last_tied(keys, indices, threshold, k, n, n_bit):
     """The greatest index among those tied at the threshold that still belongs to the top k.
 
@@ -88,9 +96,7 @@ def last_tied(keys, indices, threshold, k, n, n_bit):
     for j in tl.static_range(len(keys)):
         above += tl.sum((keys[j] > threshold).to(tl.int32))
         backwards = backwards + (from_behind(keys[j], indices[j], threshold, n),)
-    first = tl.full((), 1, tl.uint32) * n_bit.to(tl.uint32)
-    least, _ = search(backwards, k - above, first, tl.full((), 1, tl.uint32))
-    return n - least.to(tl.int32)
+    return n - search_backwards(backwards, k - above, n_bit).to(tl.int32)
 
 
 @triton.jit
@@ -137,8 +143,8 @@ def fused_kernel(
         position += win.to(tl.int32)
 
 
-#: Where candidates are: the row itself, stored keys and indices, or stored keys whose codes and
-#: places tell the indices.
+#: Where candidates are: the row itself, stored keys and indices, or stored keys, whose codes and
+#: places tell the indices. To the last is added how many times the buckets of a chunk may wrap.
 ROW, PAIRS, CODED = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
 
 
@@ -152,9 +158,12 @@ def load_indices(
     needed = needed & (at < count)
     if SOURCE == PAIRS:
         index = tl.load(tl.max_contiguous(indices + at, 1), mask=needed, other=NONE)
-    elif SOURCE == CODED:
+    elif SOURCE >= CODED:
+        bucket = (start % buckets + tl.arange(0, CHUNK)).to(tl.uint32)
+        for _ in tl.static_range(SOURCE - CODED):
+            bucket = tl.minimum(bucket, bucket - buckets.to(tl.uint32))
         step = coded_step(key, x.dtype.element_ty, CODE)
-        index = tl.where(needed & (key != 0), step * buckets + at % buckets, NONE)
+        index = tl.where(needed & (key != 0), step * buckets + bucket.to(tl.int32), NONE)
     else:
         index = tl.where(at < count, at, NONE)
     return index
@@ -190,8 +199,8 @@ def select_kernel(
 ):  # fmt: skip
     """Stage 2 in one program: the top k of a row's `b` candidates, at most CHUNK * CHUNKS.
 
-    Reads `source`, or the row itself.  Keys stay in registers; indices, of which
-    few are needed, are read when they are.  Programs: rows.
+    Reads `source`, or the row itself.  Keys stay in registers; indices, of which few are needed,
+    are read when they are.  Programs: rows.
     """
     row = tl.program_id(0)
     base = row_offset(row // inner, row % inner, x_outer, x_inner)
@@ -201,20 +210,9 @@ def select_kernel(
     keys = ()
     for j in tl.static_range(CHUNKS):
         key, _ = load_chunk(
-            x,
-            stored,
-            at,
-            base,
-            j * CHUNK,
-            b,
-            buckets,
-            x_element,
-            CHUNK,
-            SOURCE,
-            CODE,
-            LARGEST,
-            WIDE,
-        )
+            x, stored, at, base, j * CHUNK, b, buckets, x_element,
+            CHUNK, SOURCE, CODE, LARGEST, WIDE,
+        )  # fmt: skip
         keys = keys + (key,)
     threshold, reached = search_keys(keys, k, x.dtype.element_ty, CODE)
     last = k * 0 + NONE
@@ -223,37 +221,29 @@ def select_kernel(
         for j in tl.static_range(CHUNKS):
             won += (keys[j] >= threshold).to(tl.int32)
     else:
-        found = ()
+        backwards = ()  # of what is compared no more than this is kept while searching
         for j in tl.static_range(CHUNKS):
             tied = keys[j] == threshold
             index = load_indices(x, at, keys[j], j * CHUNK, b, buckets, tied, CHUNK, SOURCE, CODE)
-            found = found + (index,)
-        last = last_tied(keys, found, threshold, k, n, n_bit)
-        for start in range(0, b, CHUNK):
-            key, index = load_chunk(
-                x,
-                stored,
-                at,
-                base,
-                start,
-                b,
-                buckets,
-                x_element,
-                CHUNK,
-                SOURCE,
-                CODE,
-                LARGEST,
-                WIDE,
-            )
-            won += wins(key, index, threshold, last).to(tl.int32)
+            backwards = backwards + (from_behind(keys[j], index, threshold, n),)
+            won += (keys[j] > threshold).to(tl.int32)
+        least = search_backwards(backwards, k - tl.sum(won), n_bit)
+        last = n - least.to(tl.int32)
+        for j in tl.static_range(CHUNKS):
+            won += (backwards[j] >= least).to(tl.int32)
     # Winners are few: chunks are read once more, in a loop, since code that every program runs
-    # through just once would be fetched more slowly than they are.
+    # through just once would be fetched more slowly than they are; the next before this is done.
     position = tl.cumsum(won, 0) - won
     out_base = row_offset(row // inner, row % inner, out_outer, out_inner)
+    next_key, next_index = load_chunk(
+        x, stored, at, base, 0, b, buckets, x_element, CHUNK, SOURCE, CODE, LARGEST, WIDE
+    )
     for start in range(0, b, CHUNK):
-        key, index = load_chunk(
-            x, stored, at, base, start, b, buckets, x_element, CHUNK, SOURCE, CODE, LARGEST, WIDE
-        )
+        key, index = next_key, next_index
+        next_key, next_index = load_chunk(
+            x, stored, at, base, start + CHUNK, b, buckets, x_element,
+            CHUNK, SOURCE, CODE, LARGEST, WIDE,
+        )  # fmt: skip
         win = wins(key, index, threshold, last)
         to = out_base + position.to(tl.int64) * out_element
         write(x, base, key, index, values, indices, to, win, x_element, LARGEST, WIDE)
