@@ -25,9 +25,10 @@ CROWDED = 4096  #: Candidates that add 1 to that, …
 MOST_CROWDED = 8.0  #: … as often as this at the most.
 
 #: Certificate: every result is counted by its bucket, and an element read again costs as much as
-#: the 32 bytes that come with it, for its neighbours are in other buckets. Estimates, not fitted.
+#: the 32 bytes that come with it, for its neighbours are in other buckets; four times that, because
+#: a row's block waits for them while others are done. Estimates, not fitted.
 CERTIFICATE_PER_RESULT = 4.0
-READ_AGAIN = 8.0
+READ_AGAIN = 32.0
 
 #: What it costs a row that there are fewer buckets than threads for it, so that several share a
 #: bucket and their queues are merged: a part of reading it and the steps of merging.
