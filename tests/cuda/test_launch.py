@@ -99,6 +99,29 @@ def test_kinds() -> None:
     assert fields["splits"] > 1
 
 
+def test_clusters_select_where_there_are_any() -> None:
+    """Long rows with many candidates: their blocks share them, as far as shared memory goes."""
+    for dtype, device, blocks in (
+        ("float32", Device(), 8),
+        ("float32", DEVICES["sm_80"], 1),
+        ("float64", DEVICES["sm_120"], 1),
+    ):
+        second = planned(problem(1, 2**27, 1024, 65536, 1, dtype), device).launches[1]
+        assert (second.kernel.entry, second.cluster, second.grid) == ("stage2", blocks, blocks)
+        assert 8 * dict(second.fields)["tile"] >= 65536 or blocks == 1
+
+
+def test_a_warp_takes_a_row_only_where_they_are_many() -> None:
+    def team(rows: int, n: int, b: int, kb: int) -> str:
+        launch = planned(problem(rows, n, 64, b, kb), Device()).launches[0]
+        return dict(launch.kernel.defines)["TEAM"]
+
+    assert team(16384, 16384, 256, 2) == "32"
+    assert team(4096, 16384, 256, 2) == "128"
+    assert team(16384, 16384, 1024, 2) == "128"  # too many candidates
+    assert team(16384, 16384, 12, 6) == "128"  # parts of buckets would have to be merged
+
+
 def test_few_rows_fill_the_device() -> None:
     device = Device()
     for shape in ((1, 2**27, 1024, 65536, 1), (1, 2**27, 10, 1, 10), (1, 2**27, 64, 64, 4)):
