@@ -50,9 +50,12 @@ __device__ inline u32 add_remote(u32 to, u32 x) {
 }
 
 __device__ inline void cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
+// Orders nothing but the blocks themselves.
+__device__ inline void cluster_arrive_only() { asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory"); }
 __device__ inline void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
 #else
 __device__ inline u32 cluster_rank() { return 0; }
 __device__ inline void cluster_arrive() {}
+__device__ inline void cluster_arrive_only() {}
 __device__ inline void cluster_wait() {}
 #endif

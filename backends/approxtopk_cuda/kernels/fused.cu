@@ -178,9 +178,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   const Share share = share_of(p, Team::rank());
 
   for (i64 row = (i64)(blockIdx.x / CLUSTER) * teams + team; row < p.rows; row += (i64)(gridDim.x / CLUSTER) * teams) {
-    cluster_arrive();  // this block runs, and is done with the row before
+    cluster_arrive_only();  // this block runs, and is done with the row before
 #if WINNERS
     Winners<Team>::begin(certify_space);
+#elif HELD
+    RowEnds ends = ends_of(p, row);
+    const OutputSink output = {p, ends};
+    // Now, and not when time is short: what this needs takes long to come from constant memory.
+    asm volatile("" : "+l"(ends.arr), "+l"(ends.values), "+l"(ends.indices));
 #endif
     for (u32 pass = 0; pass < p.passes; ++pass) {
       sink.bucket0 = (block * p.passes + pass) * p.tile;
@@ -195,14 +200,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #if WINNERS
       Winners<Team> winners(p, area, certify_space, row);
       const OutputSink written = {p, winners.ends};
-#else
-      const RowEnds ends = ends_of(p, row);
-      const OutputSink written = {p, ends};
-#endif
-#if WINNERS && NOTED
+#if NOTED
       const NotingSink<Team> output = {written, winners};
 #else
       const OutputSink& output = written;
+#endif
+#elif !HELD
+      const RowEnds ends = ends_of(p, row);
+      const OutputSink output = {p, ends};
 #endif
       bool done = false, ordered = true;
 #if HELD
@@ -264,7 +269,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     }
     Team::sync();
   }
-  cluster_arrive();  // nobody needs this block's memory any more
+  cluster_arrive_only();  // nobody needs this block's memory any more
   cluster_wait();
 }
 #endif

@@ -18,7 +18,7 @@ template <int SIZE> struct SelectSpace {
   // Four bins a thread, but 2048 at most.
   static const int bins = SIZE >= 512 ? 2048 : SIZE * 4;
   static const int bits = SIZE >= 512 ? 11 : SIZE == 256 ? 10 : SIZE == 128 ? 9 : 7;
-  static const int few = 64;  // candidates that are not worth another pass
+  static const int few = SIZE >= 256 ? 256 : 64;  // candidates that are not worth another pass
   // Counts of bins and of what is in none; later the candidates to be written; quick.cuh publishes here.
   __align__(16) u32 count[bins + 4];
   List<SIZE >= 256 ? 320 : few> list;
@@ -61,6 +61,27 @@ template <class Team> struct Selector {
     }
 #pragma unroll 1
     for (; c < mine; ++c) f(Team::rank() + c * Team::size, keys[Team::rank() + c * Team::size]);
+  }
+
+  // Also calls g(i) for the few of which f(i, keys[i]) is true.
+  template <u32 ahead, class F, class G> __device__ void each_few(const F& f, const G& g) const {
+    u32 c = 0;
+#pragma unroll 1
+    for (; ahead > 1 && c + ahead <= mine; c += ahead) {
+      const u32 i = Team::rank() + c * Team::size;
+      Key x[ahead];
+#pragma unroll
+      for (u32 j = 0; j < ahead; ++j) x[j] = ((volatile const Key*)keys)[i + j * Team::size];
+      u32 found = 0;
+#pragma unroll
+      for (u32 j = 0; j < ahead; ++j) found |= (u32)f(i + j * Team::size, x[j]) << j;
+      for (; found; found &= found - 1) g(i + (__ffs(found) - 1) * Team::size);
+    }
+#pragma unroll 1
+    for (; c < mine; ++c) {
+      const u32 i = Team::rank() + c * Team::size;
+      if (f(i, keys[i])) g(i);
+    }
   }
 
   // Least and greatest of all threads' values.
@@ -233,27 +254,18 @@ template <class Team> struct Selector {
       if (TIES && x != tie) return x > tie;
       return !none & ((TIES ? (Key)~positions[i] : x) >= from);
     };
-    u32 own = 0, found = 0, last = 0;
-    each<ahead>([&](u32 i, Key x) {
-      const bool is = inside(i, x);
-      own += chosen(i, x);
-      found += is;
-      last = is ? i : last;
-    });
-    const auto append = [&](u32 i) {
-      space.list.entries[atomicAdd(&space.list.length, 1u)] = listed(keys[i], positions[i]);
-    };
-    if (!all && found == 1) append(last);
-    if (!all && found > 1) {
-      each<1>([&](u32 i, Key x) {
-        if (inside(i, x)) append(i);
-      });
-    }
+    u32 own = 0;
+    each_few<ahead>(
+        [&](u32 i, Key x) -> bool {
+          own += chosen(i, x);
+          return !all & inside(i, x);
+        },
+        [&](u32 i) { space.list.entries[atomicAdd(&space.list.length, 1u)] = listed(keys[i], positions[i]); });
     const u32 total = all ? k : k - want;
-    emit<ahead>(scan(own), total, chosen, sink);
-    if (all) return;
-    Team::sync();  // scan() of a warp has no barrier
-    space.list.template rank<Team>(space.list.length, want, total, sink);
+    const u32 place = scan(own);
+    if (Team::is_warp) Team::sync();
+    if (!all) space.list.template rank<Team>(space.list.length, want, total, sink);  // a few warps do
+    emit<ahead>(place, total, chosen, sink);
   }
 
   // All that are not empty, `total` of them.
@@ -292,7 +304,7 @@ template <class Team> struct Selector {
           if (j + e * Team::size < count) sink(from + j + e * Team::size, x[e], index[e]);
         }
       }
-      Team::sync();
+      if (from + Space::bins < total) Team::sync();
     }
   }
 };
