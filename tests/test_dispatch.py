@@ -168,7 +168,7 @@ def test_backends_that_cannot_certify_are_passed_over(register):
     assert repaired == approxtopk.TopK("certain", "20 2 True")
     why = approxtopk.explain(Fruit(), 10, certificate=True).passed_over["quick"]
     assert why.startswith("can't tell whether an answer is exact")
-    with pytest.raises(approxtopk.NoBackendError, match="'quick' can't serve .*: can't tell"):
+    with pytest.raises(approxtopk.NoBackendError, match=r"'quick' can't serve .*: can't tell"):
         asked(Fruit(), certificate=True, backend="quick")
 
 

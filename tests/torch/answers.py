@@ -57,7 +57,8 @@ def reference(arr: torch.Tensor, k: int, **arguments: Any) -> torch.Tensor:
     given = {name: arguments[name] for name in ("b", "kb", "recall") if name in arguments}
     plan = approxtopk.plan(array.shape[-1], k, **given)
     keys = order_keys(array.reshape(-1, array.shape[-1]), arguments.get("largest", True))
-    best = select(keys, k, plan.b, plan.kb, arguments.get("interleaved", True))
+    b, kb = (keys.shape[1], 1) if plan.exact else (plan.b, plan.kb)
+    best = select(keys, k, b, kb, arguments.get("interleaved", True))
     return torch.from_numpy(np.ascontiguousarray(best)).view(*rows.shape[:-1], k).movedim(-1, axis)
 
 
