@@ -6,6 +6,7 @@ from .exactness import at_its_end, certified
 from .problem import Device, Launch, Problem, Schedule
 from .tiling import Tiling, tile_block, tile_grid
 from .variants import (
+    LIMITS,
     Kernel,
     Walk,
     common_defines,
@@ -67,7 +68,7 @@ def _stages(p: Problem, device: Device) -> Schedule:
 
     places = p.b * p.kb
     first = _stage1(p, tiling, output=False)
-    shift = _walk(p, tiling, tiling.least)[0].key_shift
+    shift = _walk(p, tiling)[0].key_shift
     entries = p.rows * tiling.splits * places
     if not listed:
         second = _select(p, device, tiling.splits, shift)
@@ -87,18 +88,23 @@ def _kernel(
     return Kernel(source, entry, tuple(sorted(macros.items())))
 
 
-def _walk(p: Problem, tiling: Tiling, least: int, more: int = 0) -> tuple[Walk, int]:
+def _walk(p: Problem, tiling: Tiling, least: int = 0, more: int = 0) -> tuple[Walk, int]:
     """The walk, and the registers of its threads, of which `least` can be had anyway."""
+    limits = tiling.limits if least < 128 else LIMITS[1:]
     queues, strided = tiling.queues, p.step != 1
-    budget = registers(p.dtype, p.kb, tiling.v, queues, least, more)
-    walk = Walk(p.kb, tiling.v, budget.batch, queues, p.interleaved, strided, tiling.rows_first)
+    budget = registers(p.dtype, p.kb, tiling.v, queues, limits, more)
+    pairs = budget.limit > 64
+    walk = Walk(
+        *(p.kb, tiling.v, budget.batch, queues),
+        *(p.interleaved, strided, tiling.rows_first, pairs),
+    )
     return walk, budget.limit
 
 
 def _stage1(p: Problem, tiling: Tiling, output: bool) -> Launch:
     merge = tiling.parts > 1
     turning = turning_registers(p.kb, tiling.v, p.index_bytes) if output and not merge else 0
-    walk, limit = _walk(p, tiling, tiling.least, turning)
+    walk, limit = _walk(p, tiling, more=turning)
     blocks = max(1, 65536 // limit // tiling.threads)
     kernel = _kernel(
         "stage1",

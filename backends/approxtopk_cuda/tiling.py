@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .problem import Device, Problem
-from .variants import element_bytes, entry_bytes, queues_for, registers, widest_load
+from .variants import (
+    LIMITS,
+    element_bytes,
+    entry_bytes,
+    queues_for,
+    registers,
+    wave_limits,
+    widest_load,
+)
 
 __all__ = ["Tiling", "tile_block", "tile_grid"]
 
@@ -32,7 +40,7 @@ class Tiling:
     passes: int
     steps: int  #: that a thread walks, at most
     queues: str
-    least: int = 64  #: registers of a thread that cost nothing
+    limits: tuple[int, ...] = LIMITS  #: registers of a thread to choose from
 
     @property
     def lists(self) -> int:
@@ -98,8 +106,8 @@ def tile_grid(p: Problem, device: Device, most_splits: int) -> Tiling:
             tile = max(group, lists // (block_rows * parts) // group * group)
     steps = -(-longest // (parts * splits))
     queues = queues_for(p.dtype, p.kb, steps, v, device.halves)
-    least = 64 if shortage > 2 / 3 else 128  # waves of blocks anyway: rather loads than threads
-    return Tiling(threads, v, rows_first, block_rows, tile, parts, splits, 1, steps, queues, least)
+    limits = wave_limits(p.dtype, p.kb) if shortage < 2 / 3 else LIMITS
+    return Tiling(threads, v, rows_first, block_rows, tile, parts, splits, 1, steps, queues, limits)
 
 
 def tile_block(p: Problem, device: Device, team: int, cluster: int) -> Tiling | None:

@@ -32,6 +32,8 @@ _ELEMENT = {
 _STEP_BITS = {"HalfQueues": 8, "PackedQueues": 16}
 #: Registers that a walk needs beside its queues and loads.
 _OVERHEAD = 26
+#: Registers of a thread to choose from: as few as will do.
+LIMITS = (64, 128, 256)
 #: Registers of queues that still leave room for loads in flight.
 _MOST_QUEUES = 100
 
@@ -78,6 +80,7 @@ class Walk:
     interleaved: bool
     strided: bool
     rows_first: bool
+    pairs: bool = True  #: whether registers allow `ByteQueues` to take two elements at once
 
     @property
     def key_shift(self) -> int:
@@ -92,6 +95,7 @@ class Walk:
             "BATCH": str(self.batch),
             "KEY_SHIFT": str(self.key_shift),
             "QUEUES": self.queues,
+            "PAIRS": str(int(self.pairs)),
             "INTERLEAVED": str(int(self.interleaved)),
             "STRIDED": str(int(self.strided)),
             "ROWS_FIRST": str(int(self.rows_first)),
@@ -147,7 +151,7 @@ class Registers:
     """What a walk's registers allow."""
 
     batch: int
-    limit: int  #: registers of a thread: 64, 128 or 256
+    limit: int  #: registers of a thread
 
 
 def turning_registers(kb: int, v: int, index_bytes: int) -> int:
@@ -158,19 +162,27 @@ def turning_registers(kb: int, v: int, index_bytes: int) -> int:
 
 
 def registers(
-    dtype: str, kb: int, v: int, queues: str, least: int = 64, more: int = 0
+    dtype: str, kb: int, v: int, queues: str, limits: tuple[int, ...] = LIMITS, more: int = 0
 ) -> Registers:
-    """Loads in flight that fit, in the smallest register budget that holds the queues and `more`.
-
-    A budget of `least` registers costs nothing: no more threads would be resident with less.
-    """
+    """Loads in flight that fit, in the first of `limits` that holds the queues and `more`."""
     words = max(1, v * _BYTES[dtype] // 4)
     merged = kb * (key_bytes(dtype) // 4 + 1)  # while two lists are merged, from shared memory
     held = max(queue_registers(dtype, kb, v, queues), merged if kb > 4 else 0)
     extra = kb // 2 * (key_bytes(dtype) // 4) + (6 if v >= 16 else 0)
     needed = _OVERHEAD + held + extra + more
-    limit = next((r for r in (64, 128) if needed + 2 * words <= r), 256)
-    limit = max(limit, 128 if least >= 128 else 64)
+    limit = next((r for r in limits if needed + 2 * words <= r), limits[-1])
     most = 2 if kb >= 8 else 8
     batch = next(n for n in (8, 4, 2) if n <= most and (n == 2 or needed + n * words <= limit))
     return Registers(batch, limit)
+
+
+def wave_limits(dtype: str, kb: int) -> tuple[int, ...]:
+    """Limits where blocks come in waves anyway: rather loads in flight than threads.
+
+    But the more arithmetic an element needs, the more threads it takes to do it meanwhile.
+    """
+    if _BYTES[dtype] == 8 or (_BYTES[dtype] == 4 and kb > 4):
+        return LIMITS
+    if _BYTES[dtype] == 4 and kb > 1:
+        return (96 if kb == 2 else 72, *LIMITS[1:])
+    return LIMITS[1:]

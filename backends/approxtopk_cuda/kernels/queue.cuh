@@ -43,9 +43,9 @@ template <class K, int N> struct PairQueue {
   }
 
   __device__ static Word prepare(Word x) { return order<Element, LARGEST>(x); }
-  __device__ void insert(Word keys, int place, u32 step) {
+  __device__ void insert(Word x, int place, u32 step) {
     bool before[N];
-    list.insert(key_at<Element>(keys, place), before);
+    list.insert(key_at<Element>(x, place), before);
 #pragma unroll
     for (int i = N - 1; i > 0; --i) {
       steps[i] = before[i - 1] ? steps[i - 1] : before[i] ? step : steps[i];
@@ -62,8 +62,9 @@ template <class K, int N> struct PairQueue {
   __device__ u32 step(int i) const { return steps[i]; }
 };
 
-// Steps below 255: four steps in a register, moved by one byte permutation. For kb = 4 that is 15
-// operations an element after the key, against 18, and a third fewer registers.
+// Steps below 255: four steps in a register, moved by one byte permutation. A permutation's selector
+// has a digit for each place, the byte to come there: an old place, or a newcomer (4 and 5). It is
+// put together by additions under conditions, where one can be at work on many at once.
 template <class K, int N> struct ByteQueue {
   static const int words = (N + 3) / 4;
   KeyList<K, N> list;
@@ -77,40 +78,92 @@ template <class K, int N> struct ByteQueue {
   }
 
   __device__ static Word prepare(Word x) { return order<Element, LARGEST>(x); }
-  __device__ void insert(Word keys, int place, u32 step) {
+  __device__ void insert(Word x, int place, u32 step) {
     bool before[N];
-    list.insert(key_at<Element>(keys, place), before);
+    list.insert(key_at<Element>(x, place), before);
 #pragma unroll
     for (int w = words - 1; w >= 0; --w) {
       // A newcomer ahead of this word pushes in the last step of the word before it.
       const u32 moved = w && before[w * 4 - 1] ? steps[w - 1] >> 24 : step;
       const int last = w * 4 + 3 < N ? w * 4 + 3 : N - 1;
-      u32 selector = selector_of(last % 4);
+      u32 selector = one_at(last % 4, last % 4 + 1);
 #pragma unroll
       for (int i = last - 1; i >= w * 4; --i) {
-        if (before[i]) selector = selector_of(i % 4);
+        if (before[i]) selector = one_at(i % 4, last % 4 + 1);
       }
-      if (before[last]) steps[w] = permute(steps[w], moved, selector);
+      if (before[last]) steps[w] = permute<true>(steps[w], moved, selector);
     }
   }
+
+  // Both at once, which is a quarter less work: they are put in order, and their lists merged.
   __device__ void insert_two(Word x, Word y, int place, u32 step) {
-    insert(x, place, step);
-    insert(y, place, step - 1);
+    if constexpr (!PAIRS || N > 4 || sizeof(K) > 4) {
+      insert(x, place, step);
+      insert(y, place, step - 1);
+    } else {
+      insert_pair(x, y, step);
+    }
+  }
+  __device__ void insert_pair(K x, K y, u32 step) {
+    const bool later = y >= x;  // on a tie y has the lower index
+    const u32 newcomers = later ? (step - 1) | step << 8 : step | (step - 1) << 8;
+    const K (&keys)[N] = list.keys;
+    const K more = later ? y : x, less = later ? x : y;
+    u32 selector = one_at(N, N);
+#pragma unroll
+    for (int i = N - 1; i >= 0; --i) {
+      add_if(more >= keys[i], selector, one_at(i, N) - one_at(i + 1, N));
+    }
+#pragma unroll
+    for (int i = N - 2; i >= 0; --i) {
+      add_if(less >= keys[i], selector, other_after(i, N) - other_after(i + 1, N));
+    }
+    steps[0] = permute<false>(steps[0], newcomers, selector);
+    merge_pair<Wholes>(list.keys, more, less);
   }
 
-  // The permutation that puts byte 4, the newcomer, at a place and moves up what is behind it.
-  __device__ static u32 selector_of(int place) {
-    return place == 0 ? 0x2104 : place == 1 ? 0x2140 : place == 2 ? 0x2410 : 0x4210;
+  // The selector for byte 4 at a place of n, what is behind it moved up; place n: for no change.
+  __device__ static u32 one_at(int place, int n) {
+    u32 selector = 0;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) selector |= (u32)(i == place && i < n ? 4 : i > place && i < n ? i - 1 : i) << 4 * i;
+    return selector;
+  }
+  // What to add to it for byte 5, behind byte 4 and the first `count` of the others.
+  __device__ static u32 other_after(int count, int n) {
+    u32 more = 0;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (i < n && i > count) more += (u32)(i == count + 1 ? 6 - i : -1) << 4 * i;
+    }
+    return more;
   }
 
-  __device__ static u32 permute(u32 word, u32 newcomer, u32 selector) {
+  // By the multiplier, as a product with one that the assembler must not know for one: the integer
+  // unit is what bounds a walk.
+  __device__ static void add_if(bool condition, u32& x, u32 y) {
 #ifdef __CUDA_ARCH__
-    return __byte_perm(word, newcomer, selector);
+    u32 one;
+    asm("mov.u32 %0, %%nctaid.y;" : "=r"(one));
+    asm("{.reg .pred p; setp.ne.u32 p, %1, 0; @p mad.lo.u32 %0, %2, %3, %0;}" : "+r"(x) : "r"((u32)condition), "r"(one), "r"(y));
+#else
+    if (condition) x += y;
+#endif
+  }
+
+  // KNOWN: the selector is one of a few constants; the intrinsic for any looks at three bits of each
+  // digit only, by one more operation, but leaves the assembler more freedom.
+  template <bool KNOWN> __device__ static u32 permute(u32 word, u32 newcomers, u32 selector) {
+#ifdef __CUDA_ARCH__
+    if (KNOWN) return __byte_perm(word, newcomers, selector);
+    u32 result;
+    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(result) : "r"(word), "r"(newcomers), "r"(selector));
+    return result;
 #else
     u32 result = 0;
     for (int i = 0; i < 4; ++i) {
       const u32 from = selector >> (4 * i) & 7;
-      result |= (from < 4 ? word >> (8 * from) & 0xFF : newcomer >> (8 * (from - 4)) & 0xFF) << (8 * i);
+      result |= (from < 4 ? word >> (8 * from) & 0xFF : newcomers >> (8 * (from - 4)) & 0xFF) << (8 * i);
     }
     return result;
 #endif

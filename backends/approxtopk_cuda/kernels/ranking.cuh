@@ -26,6 +26,19 @@ struct Halves {
 #endif
 };
 
+// The N (2 or more) greatest of two falling sequences, N integers and two: the i-th is the greatest
+// of a[i], min(a[i - 1], b[0]) and min(a[i - 2], b[1]). With maxima of three, which the assembler
+// makes where there are such (sm_90 and later), two elements take 3 N - 1 operations, sorting them
+// included, where two insertions take 4 N - 2.
+template <class Lanes, int N> __device__ inline void merge_pair(u32 (&at)[N], u32 more, u32 less) {
+#pragma unroll
+  for (int i = N - 1; i > 1; --i) {
+    at[i] = Lanes::greater(at[i], Lanes::greater(Lanes::less(at[i - 2], less), Lanes::less(at[i - 1], more)));
+  }
+  at[1] = Lanes::greater(at[1], Lanes::greater(Lanes::less(at[0], more), less));
+  at[0] = Lanes::greater(at[0], more);
+}
+
 // The N greatest integers met, in falling order.
 template <class Lanes, int N> struct Ranking {
   u32 at[N];
@@ -44,21 +57,11 @@ template <class Lanes, int N> struct Ranking {
     }
   }
 
-  // The i-th of a merge of a and b is the greatest of a[i], min(a[i - 1], b[0]), min(a[i - 2], b[1]).
-  // With maxima of three, which the assembler makes where there are such (sm_90 and later), that
-  // is 3 N - 1 operations, where two insertions are 4 N - 2.
   __device__ void insert_two(u32 x, u32 y) {
-    if (N == 1) {
+    if (N == 1)
       at[0] = Lanes::greater(Lanes::greater(at[0], x), y);
-      return;
-    }
-    const u32 more = Lanes::greater(x, y), less = Lanes::less(x, y);
-#pragma unroll
-    for (int i = N - 1; i > 1; --i) {
-      at[i] = Lanes::greater(at[i], Lanes::greater(Lanes::less(at[i - 2], less), Lanes::less(at[i - 1], more)));
-    }
-    at[N > 1] = Lanes::greater(at[N > 1], Lanes::greater(Lanes::less(at[0], more), less));
-    at[0] = Lanes::greater(at[0], more);
+    else
+      merge_pair<Lanes>(at, Lanes::greater(x, y), Lanes::less(x, y));
   }
 };
 
