@@ -2,7 +2,8 @@
 
 Run: PYTHONPATH=.:backends:benchmarks python -m gpu_triton [results.json] [--configurations]
 
-All in one process, over inputs rotated beyond L2, every result checked.  ``--configurations`` times every configuration that tuning may choose from as well.
+All in one process, over inputs rotated beyond L2, every result checked.
+``--configurations`` times every configuration that tuning may choose from as well.
 """
 
 from __future__ import annotations

@@ -22,10 +22,9 @@ def step_code(step, TYPE: tl.constexpr, STEP_BITS: tl.constexpr):
 
 @triton.jit
 def coded_step(key, TYPE: tl.constexpr, STEP_BITS: tl.constexpr):
-    """The step whose code a key holds."""
+    """The step whose code a key holds, if it is one of an element."""
     MOST: tl.constexpr = (1 << STEP_BITS) - 1
-    step = MOST - ((key >> (shift(TYPE) - STEP_BITS)) & MOST).to(tl.int32)
-    return tl.where(key == 0, NONE, step)
+    return MOST - ((key >> (shift(TYPE) - STEP_BITS)) & MOST).to(tl.int32)
 
 
 @triton.jit
@@ -179,7 +178,11 @@ def fill(
     keys, steps = (), ()
     for j in tl.static_range(KB):
         keys = keys + (queue[j],)
-        steps = steps + (coded_step(queue[j], TYPE, STEP_BITS) if STEP_BITS else queue[KB + j],)
+        if STEP_BITS:
+            step = coded_step(queue[j], TYPE, STEP_BITS)
+            steps = steps + (tl.where(queue[j] == 0, NONE, step),)
+        else:
+            steps = steps + (queue[KB + j],)
     return keys, steps
 
 

@@ -163,7 +163,7 @@ def load_indices(
         for _ in tl.static_range(SOURCE - CODED):
             bucket = tl.minimum(bucket, bucket - buckets.to(tl.uint32))
         step = coded_step(key, x.dtype.element_ty, CODE)
-        index = tl.where(needed & (key != 0), step * buckets + bucket.to(tl.int32), NONE)
+        index = tl.where(key != 0, step * buckets + bucket.to(tl.int32), NONE)
     else:
         index = tl.where(at < count, at, NONE)
     return index
