@@ -28,10 +28,10 @@ SHAPES: tuple[tuple[int, int, int, int, int, dict[str, Any]], ...] = (
     (40, 16384, 300, 2048, 2, {"sorted": True}),  # in the first block's shared memory
     (600, 256, 8, 32, 2, {}),  # a warp a row, winners taken out one by one
     (600, 1000, 60, 100, 2, {}),  # and selected
-    (2, 2**19, 1024, 65536, 1, {}),  # two launches, a cluster selects
-    (1, 2**19, 3000, 65536, 1, {"sorted": True}),  # and sorts
-    (2, 2**18, 40, 16, 4, {}),  # blocks share buckets
-    (2, 200_000, 9000, 30_000, 2, {"sorted": True}),  # candidates in global memory
+    (2, 2**17, 1000, 32768, 1, {}),  # two launches, a cluster selects
+    (1, 2**17, 1500, 32768, 1, {"sorted": True}),  # and sorts
+    (2, 2**17, 40, 16, 4, {}),  # blocks share buckets
+    (1, 100_000, 5000, 30_000, 1, {"sorted": True}),  # candidates in global memory
 )
 
 
