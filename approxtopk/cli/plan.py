@@ -17,18 +17,25 @@ def plan(
         float, typer.Option(help="Expected recall to reach; 1 is exact for every input.")
     ] = planner.DEFAULT_RECALL,
 ) -> None:
-    """Show the plans for K out of N elements, one per queue length, and which is the cheapest."""
+    """Show the plans for K out of N elements, one per queue length, and which is the cheapest.
+
+    At recall 1, instead of the recall: how many rows are expected to need repair, and what is read
+    again.
+    """
     with one_line_errors():
         chosen = planner.plan(n, k, recall=recall)
-        rows = table("", "kb", "b", "candidates", "expected recall", "cost")
+        exact = recall == 1.0
+        told = ("rows repaired", "read again") if exact else ("expected recall",)
+        rows = table("", "kb", "b", "candidates", *told, "cost")
         plans = list(planner.alternatives(n, k, recall)) if k else [chosen]
         for each in plans:
+            expected = f"{each.repair_probability:.2%}", f"{each.read_again / max(n, 1):.2%}"
             rows.add_row(
                 "→" if each == chosen else "",
                 f"{each.kb}",
                 f"{each.b}",
                 f"{each.candidates}",
-                "1 (exact)" if each.exact else f"{each.recall:.6f}",
+                *(expected if exact else ("1 (exact)" if each.exact else f"{each.recall:.6f}",)),
                 f"{each.cost:.3f}",
                 style="bold" if each == chosen else "",
             )

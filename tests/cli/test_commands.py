@@ -40,6 +40,15 @@ def test_plan_marks_the_plan_that_topk_uses():
     assert min(float(row[4]) for row in (*rows, marked[0][1:])) == float(marked[0][5])
 
 
+def test_plan_for_exact_answers_tells_of_repairs():
+    shown = invoke("plan", 65536, 64, "--recall", 1)
+    (marked,) = [line.split() for line in shown.stdout.splitlines() if line.startswith("→")]
+    chosen = approxtopk.plan(65536, 64, recall=1.0)
+    share = chosen.read_again / 65536
+    assert marked[4:6] == [f"{chosen.repair_probability:.2%}", f"{share:.2%}"]
+    assert "rows repaired  read again" in shown.stdout
+
+
 @pytest.mark.parametrize(
     ("n", "k", "recall"), [(10, 0, 0.95), (0, 0, 0.5), (1000, 10, 1), (3, 3, 0.9)]
 )
