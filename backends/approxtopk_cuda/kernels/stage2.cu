@@ -34,6 +34,7 @@ template <class Team>
 __device__ inline u32 drop(const Params& p, SelectSpace<Team::size>& space, const Memory& from, const Memory& mine, const Memory& rest) {
   __shared__ Key bounds[CLUSTER];
   __shared__ u32 counts[CLUSTER];
+  cluster_arrive_only();  // this block runs, and is done with the row before
   const u32 m = KB * p.b, block = cluster_rank();
   const u32 begin = block * p.tile < m ? block * p.tile : m;
   const u32 length = m - begin < p.tile ? m - begin : p.tile;
@@ -45,6 +46,7 @@ __device__ inline u32 drop(const Params& p, SelectSpace<Team::size>& space, cons
   Team::sync();
   const Selector<Team> part(space, mine.keys, mine.positions, length, length);
   Key least = part.template bound<PART_GROUPS>((p.k + CLUSTER - 1) / CLUSTER);
+  cluster_wait();
   if (Team::rank() < CLUSTER) store_remote(remote(bounds + block, Team::rank()), least);
   cluster_arrive();
   cluster_wait();
