@@ -23,7 +23,7 @@ _PARTS = {
     "stage1": ("element", "params", "output", "team", "merge", "ranking", "queue", "stage1"),
     "fused": (
         *("element", "params", "output", "team", "cluster", "merge", "ranking", "queue", "stage1"),
-        *("listed", "select", "quick", "sort", "finish", "buckets", "certify", "winners"),
+        *("listed", "select", "quick", "sort", "finish", "buckets", "certify", "hidden", "winners"),
     ),
     "stage2": (
         *("element", "params", "output", "team", "cluster", "merge"),
@@ -31,7 +31,7 @@ _PARTS = {
     ),
     "certify": (
         *("element", "params", "output", "team", "cluster", "merge"),
-        *("listed", "select", "quick", "sort", "finish", "buckets", "certify", "winners"),
+        *("listed", "select", "quick", "sort", "finish", "buckets", "certify"),
     ),
     "sort": ("element", "params", "output", "team", "merge", "sort"),
 }

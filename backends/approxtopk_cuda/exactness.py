@@ -14,8 +14,6 @@ __all__ = ["at_its_end", "certified", "settle"]
 
 #: Winners that a block sorts in shared memory.
 MAX_SORT = 4096
-#: Results that the fused kernel notes as it finds them.
-MAX_NOTED = 512
 #: Elements of flagged buckets that a thread holds at a time; as in certify.cuh.
 _GATHERED = 2
 #: Shared memory that `SelectSpace` and `CertifySpace` take at most.
@@ -60,22 +58,25 @@ class Inside:
     certifies: Certifies
 
 
-def at_its_end(p: Problem, team: int, dead: int, registers: int) -> Inside | None:
+def at_its_end(p: Problem, team: int, dead: int, registers: int, held: bool) -> Inside | None:
     """For a team with so many threads, and registers of each; None where nothing is asked.
 
-    `dead` places of its shared memory hold nothing of use by then.
+    `dead` places of its shared memory hold nothing of use by then, `held`: nor did they ever.
     """
     if not (p.certificate or p.repair):
         return None
-    slow = registers > 64  # what is seldom needed would spill
-    needed = (_entries(p, team) if slow else 4 * p.k) if p.repair else 0
+    slow = p.repair and registers > 64  # what is seldom needed would spill
     marks = -(-p.b // 4) + p.k // p.kb
-    noted = p.k <= MAX_NOTED
-    entries = max(needed, dead if noted else dead - p.k - marks)
-    places = _aligned(entries + p.k + (0 if noted else marks))
+    entries = _entries(p, team) if slow else 0
+    if held:
+        entries = max(entries, dead)
+        places = entries + p.k
+    else:
+        entries = max(entries, dead - marks) if slow else 0
+        places = max(dead, entries + marks)
     return Inside(
-        places * entry_bytes(p.dtype) + 4 * marks * noted,
-        {"WINNERS": 1, "NOTED": noted, "REPAIR": p.repair, "SLOW": slow},
+        _aligned(places) * entry_bytes(p.dtype) + 4 * marks * held,
+        {"WINNERS": 1, "NOTED": held, "REPAIR": p.repair, "SLOW": slow},
         (*_bucket_fields(p, p.b), ("entries", entries)),
         "marks" if p.repair and not slow else "yes",
     )
@@ -95,14 +96,13 @@ def _certify(p: Problem, device: Device, marked: bool) -> tuple[Launch, int]:
     entry = entry_bytes(p.dtype) // 4  # words of one
     entries = _entries(p, threads) if p.repair else 0
     most = p.k // p.kb  # buckets that results can fill; tau's may be listed for nothing
-    buckets, needed = p.b, -(-p.b // 4) + most
-    winners = not marked and _aligned(p.k + entries) * entry + needed <= words
-    shared = winners or _aligned(entries) * entry <= words // 2
-    places = _aligned(p.k * winners + entries * shared) * entry
-    if places + needed > words:  # look at a range of buckets at a time
+    buckets, marks = p.b, -(-p.b // 4) + most
+    shared = _aligned(entries) * entry + min(marks, words // 2) <= words
+    places = _aligned(entries) * entry * shared
+    if places + marks > words:  # look at a range of buckets at a time
         left = words - places
         buckets = max(4 * (left - most), left * 4 // 5) // 4 * 4
-        needed = buckets // 4 + min(buckets, most)
+        marks = buckets // 4 + min(buckets, most)
     macros = common_defines(p.dtype, p.largest, p.index_bytes, threads, max(1, 512 // threads))
     macros.update(
         KB=str(p.kb),
@@ -111,10 +111,8 @@ def _certify(p: Problem, device: Device, marked: bool) -> tuple[Launch, int]:
         STRIDED=str(int(p.step != 1)),
         REPAIR=str(int(p.repair)),
         SORTED=str(int(p.sorted)),
-        WINNERS=str(int(winners)),
         SHARED=str(int(shared)),
         MARKED=str(int(marked)),
-        SLOW="1",
         LISTED="0",
         QUICK="0",
         GROUPS="0",
@@ -122,7 +120,7 @@ def _certify(p: Problem, device: Device, marked: bool) -> tuple[Launch, int]:
     kernel = Kernel("certify", "certify", tuple(sorted(macros.items())))
     fields = (*_bucket_fields(p, buckets), ("rows", p.rows), ("entries", entries))
     grid = min(p.rows, 2 * device.multiprocessors if marked else _MAX_GRID)
-    launch = Launch(kernel, grid, threads, 4 * (places + needed), fields=fields, certifies="yes")
+    launch = Launch(kernel, grid, threads, 4 * (places + marks), fields=fields, certifies="yes")
     return launch, 0 if shared else p.rows * entries
 
 

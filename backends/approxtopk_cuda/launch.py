@@ -148,20 +148,20 @@ def _fused(p: Problem, device: Device) -> Launch | None:
             continue
         more = max(tiling.lists * p.kb if merge else 0, _ceil_power_of_two(p.k) if p.sorted else 0)
         places = p.b * p.kb + more
-        inside = at_its_end(p, team, places, limit)
-        shared = teams * (inside.shared if inside else _aligned(places) * entry_bytes(p.dtype))
         # With one row to a multiprocessor a selection's latency counts, else its work.
         # Groups for a bound: of a thread's share of the candidates, or of those it found itself.
         shared_out = merge or cluster > 1
         groups = min(team, p.b * p.kb if shared_out else -(-p.b // tiling.v))
         quick = _is_quick(p) and 3 * p.k <= 2 * groups and resident <= 4 and team >= 256
         held = quick and tiling.passes == 1 and not merge
+        inside = at_its_end(p, team, places, limit, held)
+        shared = teams * (inside.shared if inside else _aligned(places) * entry_bytes(p.dtype))
         extract = team == 32 and not merge and tiling.passes == 1
         extract = extract and p.k <= MAX_EXTRACT and tiling.v * p.kb <= 4
         if extract:
             shared = 0
         if (
-            shared + teams * (_space(p, team) + 1024 * (inside is not None))
+            shared + teams * (_space(p, team) + 1152 * (inside is not None))
             > device.shared_per_block
         ):
             continue

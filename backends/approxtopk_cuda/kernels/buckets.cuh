@@ -23,32 +23,33 @@ struct Buckets {
     return INTERLEAVED ? bucket + step * p.b : bucket * p.run + (bucket < p.longer ? bucket : p.longer) + step;
   }
 
-  // Reads the elements of listed buckets, N a thread at a time, and calls f(entries, their buckets, which
-  // of them exist): all threads equally often. Neighbouring threads read neighbouring elements where
-  // the list has such.
-  template <class Team, int N, class F> __device__ void each(const u32* list, u32 length, const F& f) const {
+  // Reads the elements of `count` buckets, N a thread at a time, bucket_at(i) being the i-th of them.
+  // Calls f(entries, the i of each, which of them exist): all threads equally often. Neighbouring threads
+  // read neighbouring elements where the buckets have such.
+  template <class Team, int N, class At, class F> __device__ void each(u32 count, const At& bucket_at, const F& f) const {
     const u32 longest = p.run + (p.longer != 0);
-    const u32 minors = INTERLEAVED ? length : longest, majors = INTERLEAVED ? longest : length;
+    const u32 minors = INTERLEAVED ? count : longest, majors = INTERLEAVED ? longest : count;
     u32 minor = Team::rank() % minors, major = Team::rank() / minors;
 #pragma unroll 1
-    for (u64 done = 0; done < (u64)length * longest; done += N * Team::size) {
+    for (u64 done = 0; done < (u64)count * longest; done += N * Team::size) {
       Entry<Key> entries[N];
-      u32 buckets[N];
+      u32 which[N];
       Bits elements[N];
       bool there[N];
 #pragma unroll
       for (int j = 0; j < N; ++j) {
-        buckets[j] = major < majors ? list[INTERLEAVED ? minor : major] : 0;
         const u32 step = INTERLEAVED ? major : minor;
-        there[j] = major < majors && step < p.run + (buckets[j] < p.longer);
-        entries[j].index = index_of(buckets[j], step);
+        which[j] = major < majors ? (INTERLEAVED ? minor : major) : 0;
+        const u32 bucket = bucket_at(which[j]);
+        there[j] = major < majors && step < p.run + (bucket < p.longer);
+        entries[j].index = index_of(bucket, step);
         elements[j] = there[j] ? row[entries[j].index * (STRIDED ? p.in.step : 1)] : 0;
         minor += Team::size % minors, major += Team::size / minors;
         if (minor >= minors) minor -= minors, ++major;
       }
 #pragma unroll
       for (int j = 0; j < N; ++j) entries[j].key = element_key(elements[j]);
-      f(entries, buckets, there);
+      f(entries, which, there);
     }
   }
 };

@@ -6,9 +6,8 @@
 // Ties     to the lower index. 1 <= k <= candidates; n < 2^32 - 1.
 // When     the kernel that found the results doesn't do both at its end. REPAIR 0: exact[row] says whether
 //          the results are the true top k. REPAIR 1: they are made so.
-//   WINNERS 1   results and a count of each bucket fit in shared memory.
-//   WINNERS 0   they don't; SHARED 0: nor does what repair gathers.
-//   MARKED      only some rows need it, those that an earlier launch has marked.
+//   SHARED 0   what repair gathers does not fit in shared memory.
+//   MARKED     only some rows need it, those that an earlier launch has marked.
 // Moves    the results, and flagged buckets: 0.1 to 2 % of a row's elements on random data; see certify.cuh.
 
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) certify(const Params p) {
@@ -21,21 +20,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) certify(const 
   extern __shared__ __align__(16) u8 shared[];
   __shared__ SelectSpace<THREADS> select_space;
   __shared__ CertifySpace space;
-  const u32 noted = WINNERS ? p.k : 0, gathered = SHARED ? p.entries : 0;
-  const u32 places = (noted + gathered + 3) / 4 * 4;
-  Key* const keys = (Key*)shared;
-  u32* const positions = (u32*)(keys + places);
   Area area;
-  area.keys = keys + noted;
-  area.positions = positions + noted;
   area.entries = p.entries;
-  area.counts = positions + places;
-  area.flagged = area.counts + (p.range + 3) / 4;
-#if WINNERS
-  area.winner_keys = keys;
-  area.winner_positions = positions;
-  Winners<Team>::prepare(p, area);
+#if SHARED
+  const u32 places = (p.entries + 3) / 4 * 4;
+  area.keys = (Key*)shared;
+  area.positions = (u32*)(area.keys + places);
+  area.counts = area.positions + places;
+#else
+  area.counts = (u32*)shared;
 #endif
+  area.flagged = area.counts + (p.range + 3) / 4;
 
   for (i64 row = blockIdx.x; row < p.rows; row += gridDim.x) {
 #if MARKED
@@ -45,17 +40,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) certify(const 
     area.keys = p.keys + row * p.entries;
     area.positions = p.positions + row * p.entries;
 #endif
-#if WINNERS
-    Winners<Team>::begin(space);
-    Team::sync();
-    Winners<Team> winners(p, area, space, row);
-    note_written(p, winners);
-    conclude<Team>(p, area, space, select_space, row, winners, SORTED);
-#else
     const RowEnds ends = ends_of(p, row);
     const WrittenResults results = {p, ends};
     Certifier<Team, WrittenResults> certifier(p, area, space, select_space, ends, results);
-    const bool exact = certifier.certify();
+    const bool exact = !MARKED && certifier.certify();
     Team::sync();
 #if REPAIR
     if (!exact) certifier.repair();
@@ -63,6 +51,5 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) certify(const 
     if (Team::rank() == 0) p.exact[row] = exact;
 #endif
     Team::sync();
-#endif
   }
 }

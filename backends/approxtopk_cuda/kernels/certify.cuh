@@ -18,14 +18,14 @@
 //
 // Nothing in the result depends on the order of threads.
 //
-// From the command line: REPAIR (0, 1), SORTED (of repaired rows), WINNERS (0, 1: see winners.cuh).
+// From the command line: REPAIR (0, 1), SORTED (of repaired rows), NOTED (0, 1: see winners.cuh).
 
 // Which rows are left to a launch of certify: a byte for each, in scratch memory.
 __device__ inline u8* marks_of(const Params& p) { return (u8*)p.spare_keys; }
 
 // A team's memory while it looks after a row.
 struct Area {
-#if WINNERS
+#if NOTED
   Key* winner_keys;  // k results
   u32* winner_positions;
 #endif
@@ -39,11 +39,9 @@ struct Area {
 struct CertifySpace {
   Key keys[32];  // per warp
   u32 positions[32], sums[32];
-#if WINNERS
-  u32 flags, found, hidden;
+  u32 flags, found, hidden;  // lengths of lists
   Key hidden_keys[32];
   u32 hidden_positions[32];
-#endif
 };
 
 // Results as the caller gets them.
@@ -176,6 +174,15 @@ template <class Team, class Results> struct Certifier {
 
   // ---- 2. certify ----
 
+  struct Listed {
+    const u32* buckets;
+    __device__ u32 operator()(u32 i) const { return buckets[i]; }
+  };
+  __device__ Listed listed() const {
+    const Listed list = {area.flagged};
+    return list;
+  }
+
   // Whether the results are the true top k.
   __device__ bool certify() {
     u32 better_ones = 0, known = 0;
@@ -184,7 +191,7 @@ template <class Team, class Results> struct Certifier {
       tau = flag(before);
       if (flags == 0) continue;
       known += flags * KB;
-      buckets.each<Team, 4>(area.flagged, flags, [&](const Entry<Key>(&entries)[4], const u32(&)[4], const bool(&there)[4]) {
+      buckets.each<Team, 4>(flags, listed(), [&](const Entry<Key>(&entries)[4], const u32(&)[4], const bool(&there)[4]) {
 #pragma unroll
         for (int j = 0; j < 4; ++j) better_ones += there[j] && better(entries[j], tau);
       });
@@ -213,7 +220,7 @@ template <class Team, class Results> struct Certifier {
         gather(room, entry, take);
       }
       if (flags == 0) continue;
-      buckets.each<Team, 2>(area.flagged, flags, [&](const Entry<Key>(&entries)[2], const u32(&)[2], const bool(&there)[2]) {
+      buckets.each<Team, 2>(flags, listed(), [&](const Entry<Key>(&entries)[2], const u32(&)[2], const bool(&there)[2]) {
         const bool take[2] = {there[0] && better(entries[0], tau), there[1] && better(entries[1], tau)};
         gather(room, entries, take);
       });

@@ -10,8 +10,8 @@
 //   CLUSTER > 1      few rows: blocks walk different buckets and leave their candidates in the
 //                    shared memory of the first, which selects.
 //   HELD             few winners: candidates stay in registers, but for those that reach a bound.
-//   WINNERS          certificate or repair is asked for, which a row's team does at once. NOTED 1: results
-//                    are noted as they are found; 0: they are read again.
+//   WINNERS          certificate or repair is asked for, which a row's team does at once. NOTED, with HELD:
+//                    results are noted as they are found; else candidates are there to be looked at.
 // Moves    each element once, and the output: candidates never leave the chip.
 
 // Candidate (i, bucket) has the place i * b + bucket in the first block of the cluster.
@@ -136,7 +136,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   const u32 dead = KB * p.b + more_places;  // when the winners are known
 #if WINNERS
   const u32 marks = (p.b + 3) / 4 + p.k / KB;
-  const u32 places = NOTED ? (p.entries + p.k + 3) / 4 * 4 : (p.entries + p.k + marks + 3) / 4 * 4;
+  const u32 needed = p.entries + (NOTED ? p.k : marks);  // at the end
+  const u32 places = ((needed > dead ? needed : dead) + 3) / 4 * 4;
 #else
   const u32 places = (dead + 3) / 4 * 4;  // aligned
 #endif
@@ -149,19 +150,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   CertifySpace& certify_space = certify_spaces[team];
   Area area;
   area.entries = p.entries;
-#if NOTED
   area.keys = keys;
   area.positions = positions;
+#if NOTED
   area.winner_keys = keys + p.entries;
   area.winner_positions = positions + p.entries;
   area.counts = (u32*)((Key*)shared + teams * places) + teams * places + team * marks;
   Winners<Team>::prepare(p, area);
-#else  // in memory that held candidates
-  area.winner_keys = keys;
-  area.winner_positions = positions;
-  area.keys = keys + p.k;
-  area.positions = positions + p.k;
-  area.counts = positions + p.k + p.entries;
+#else
+  area.counts = positions + p.entries;
 #endif
   area.flagged = area.counts + (p.b + 3) / 4;
 #endif
@@ -179,7 +176,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 
   for (i64 row = (i64)(blockIdx.x / CLUSTER) * teams + team; row < p.rows; row += (i64)(gridDim.x / CLUSTER) * teams) {
     cluster_arrive_only();  // this block runs, and is done with the row before
-#if WINNERS
+#if NOTED
     Winners<Team>::begin(certify_space);
 #elif HELD
     RowEnds ends = ends_of(p, row);
@@ -197,17 +194,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
       walk(queues, place);
       if (pass == 0) cluster_wait();
 
-#if WINNERS
-      Winners<Team> winners(p, area, certify_space, row);
-      const OutputSink written = {p, winners.ends};
 #if NOTED
+      const Winners<Team> winners(p, area, certify_space, row);
+      const OutputSink written = {p, winners.ends};
       const NotingSink<Team> output = {written, winners};
+#elif !HELD
+      const RowEnds ends = ends_of(p, row);
+      const OutputSink written = {p, ends};
+#if WINNERS
+      Entry<Key> worst = {~(Key)0, 0};
+      const WorstSink output = {written, worst};
 #else
       const OutputSink& output = written;
 #endif
-#elif !HELD
-      const RowEnds ends = ends_of(p, row);
-      const OutputSink output = {p, ends};
 #endif
       bool done = false, ordered = true;
 #if HELD
@@ -255,16 +254,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
           ordered = finish<Team>(p, selector, row, list, output);
         }
       }
-#if WINNERS
-      if (block == 0) {
-#if !NOTED
-        Team::sync();
-        Winners<Team>::prepare(p, area);
-        Team::sync();
-        note_written(p, winners);
-#endif
-        conclude<Team>(p, area, certify_space, spaces[team], row, winners, ordered);
-      }
+#if NOTED
+      if (block == 0) conclude_noted<Team>(p, area, certify_space, spaces[team], row, winners, ordered);
+#elif WINNERS
+      if (block == 0) conclude_stored<Team>(p, area, certify_space, spaces[team], row, keys, positions, worst, ordered);
 #endif
     }
     Team::sync();

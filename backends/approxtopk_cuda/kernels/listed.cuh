@@ -6,7 +6,11 @@ __device__ inline u64 listed(u32 key, u32 index) { return (u64)key << 32 | ~inde
 __device__ inline u32 key_of(u64 entry) { return (u32)(entry >> 32); }
 __device__ inline u32 index_of(u64 entry) { return ~(u32)entry; }
 __device__ inline void count_better(u32& count, u64 a, u64 b) {
+#ifdef __CUDA_ARCH__
   asm("{.reg .pred p; setp.gt.u64 p, %1, %2; @p add.u32 %0, %0, 1;}" : "+r"(count) : "l"(a), "l"(b));
+#else
+  count += a > b;
+#endif
 }
 
 __device__ inline Entry<u64> listed(u64 key, u32 index) {

@@ -39,6 +39,7 @@ __device__ inline u32 bit_length(u32 x) { return 32 - __clz(x); }
 __device__ inline u32 bit_length(u64 x) { return 64 - __clzll(x); }
 
 // To shared memory, and without a branch, so that a thread has several of them in flight.
+#ifdef __CUDA_ARCH__
 __device__ inline void store_if(bool does, u32* at, u32 x) {
   asm volatile("{.reg .pred p; setp.ne.u32 p, %1, 0; @p st.shared.u32 [%0], %2;}" ::"r"((u32)__cvta_generic_to_shared(at)),
                "r"((u32)does), "r"(x)
@@ -49,3 +50,8 @@ __device__ inline void store_if(bool does, u64* at, u64 x) {
                "r"((u32)does), "l"(x)
                : "memory");
 }
+#else
+template <class T> __device__ inline void store_if(bool does, T* at, T x) {
+  if (does) *at = x;
+}
+#endif

@@ -1,22 +1,12 @@
-// Certificate and repair where the results are at hand: noted in shared memory as they are found.
+// Certificate and repair where there are no candidates to look at: results are noted in shared memory
+// as they are found.
 //
-// The steps are those of certify.cuh, shortened for what is usual: results are counted while they go
-// out, elements of flagged buckets that are better than tau fit in a list, and those among them that
-// were hidden are few: each bucket's, but the best KB. They are put in order among the results, or (if
-// these are in none) in the places of the worst. Where there are too many, certify.cuh repairs.
+// They are counted by bucket while they go out. Elements of flagged buckets that are better than tau are
+// listed; hidden among them are each bucket's, but the best KB. Else as hidden.cuh.
 //
-// From the command line: WINNERS (0, 1: results are noted), REPAIR, KB.
+// From the command line: NOTED (0, 1), REPAIR, KB.
 
-#if WINNERS
-// Results as they are noted.
-struct NotedResults {
-  const Area& area;
-  __device__ Entry<Key> get(u32 i) const {
-    const Entry<Key> entry = {area.winner_keys[i], area.winner_positions[i]};
-    return entry;
-  }
-};
-
+#if NOTED
 template <class Team> struct Winners {
   static const u32 most_found = 512;
   const Params& p;
@@ -24,11 +14,9 @@ template <class Team> struct Winners {
   CertifySpace& space;
   const RowEnds ends;
   const Buckets buckets;
-  const NotedResults results;
-  Entry<Key> tau;
 
   __device__ Winners(const Params& params, const Area& a, CertifySpace& s, u32 row)
-      : p(params), area(a), space(s), ends(ends_of(params, row)), buckets{params, ends.arr}, results{a} {}
+      : p(params), area(a), space(s), ends(ends_of(params, row)), buckets{params, ends.arr} {}
 
   // Before all rows, with a barrier after it.
   __device__ static void prepare(const Params& p, const Area& area) {
@@ -51,163 +39,84 @@ template <class Team> struct Winners {
     area.flagged[atomicAdd(&space.flags, 1u)] = bucket;
   }
 
-  __device__ Entry<Key> worst_of_thread(u32& place) const {
-    Entry<Key> mine = {~(Key)0, 0};
-    for (u32 i = Team::rank(); i < p.k; i += Team::size) {
-      const Entry<Key> entry = results.get(i);
-      if (better(mine, entry)) mine = entry, place = i;
-    }
-    return mine;
+  __device__ Entry<Key> winner(u32 i) const {
+    const Entry<Key> entry = {area.winner_keys[i], area.winner_positions[i]};
+    return entry;
   }
 
-  // ---- certify ----
+  __device__ Entry<Key> worst_winner() const {
+    Entry<Key> mine = {~(Key)0, 0};
+    for (u32 i = Team::rank(); i < p.k; i += Team::size) mine = better(mine, winner(i)) ? winner(i) : mine;
+    return worst<Team>(space, mine);
+  }
 
-  // Whether the results, all noted, are the true top k. `ordered`: they are best first.
-  __device__ bool certify(bool ordered) {
+  struct Flagged {
+    const u32* buckets;
+    __device__ u32 operator()(u32 i) const { return buckets[i]; }
+  };
+
+  // Lists hidden elements of the row, all of whose results are noted; false if too many are better than
+  // tau. `ordered`: results are best first. Begins and ends with a barrier.
+  __device__ bool list_hidden(bool ordered) const {
     Team::sync();
-    u32 place;
-    tau = ordered ? results.get(p.k - 1) : worst<Team>(space, worst_of_thread(place));
+    const Entry<Key> tau = ordered ? winner(p.k - 1) : worst_winner();
     const u32 tau_bucket = buckets.of(tau.index), flags = space.flags;
-    // All of that bucket but tau are better than tau, so it is listed for nothing.
+    // All of that bucket but tau are better than tau, so it may be listed for nothing.
     const bool listed = tau_bucket < p.droppers &&
                         (KB == 1 || (area.counts[tau_bucket / 4] >> tau_bucket % 4 * 8 & 0xFF) == KB);
     const u32 known = KB * (flags - listed);
+    const Flagged flagged = {area.flagged};
     if (known) {
-      buckets.each<Team, 4>(area.flagged, flags, [&](const Entry<Key>(&entries)[4], const u32(&of)[4], const bool(&there)[4]) {
+      buckets.each<Team, 4>(flags, flagged, [&](const Entry<Key>(&entries)[4], const u32(&which)[4], const bool(&there)[4]) {
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
-          if (there[j] && of[j] != tau_bucket && better(entries[j], tau)) find(entries[j], of[j]);
+          if (there[j] && better(entries[j], tau) && flagged(which[j]) != tau_bucket) find(entries[j], which[j]);
         }
       });
     }
     Team::sync();
     if (KB > 1) {
-      for (u32 i = Team::rank(); i < p.k; i += Team::size) area.counts[buckets.of(results.get(i).index) / 4] = 0;
+      for (u32 i = Team::rank(); i < p.k; i += Team::size) area.counts[buckets.of(winner(i).index) / 4] = 0;
     }
-    return space.found == known;
+    const u32 found = space.found;
+    if (found == known) return true;
+    if (!REPAIR) {
+      if (Team::rank() == 0) space.hidden = found - known;
+    } else {
+      if (found > room()) return false;
+      choose_hidden(found);
+    }
+    Team::sync();
+    return true;
   }
-
-  // An element of a flagged bucket, better than tau.
-  __device__ void find(const Entry<Key>& entry, u32 bucket) const {
-    const u32 at = atomicAdd(&space.found, 1u);
-#if REPAIR
-    if (at >= room()) return;
-    area.keys[at] = entry.key;
-    area.positions[at] = entry.index;
-    area.positions[room() + at] = bucket;
-#endif
-  }
-
-#if REPAIR
-  // ---- repair ----
 
   __device__ u32 room() const { return area.entries / 2 < most_found ? area.entries / 2 : most_found; }
 
-  // Makes the results the true top k, where they aren't. Returns false, and has done nothing, where too
-  // many were hidden.
-  __device__ bool repair(bool ordered) const {
-    const u32 found = space.found;
-    if (found > room()) return false;
+  // An element of the i-th flagged bucket, better than tau.
+  __device__ void find(const Entry<Key>& entry, u32 i) const {
+    const u32 at = atomicAdd(&space.found, 1u);
+    if (!REPAIR || at >= room()) return;
+    area.keys[at] = entry.key;
+    area.positions[at] = entry.index;
+    area.positions[room() + at] = i;
+  }
+
+  // Lists what KB others of its bucket are better than.
+  __device__ void choose_hidden(u32 found) const {
     const u32* const of = area.positions + room();
 #pragma unroll 1
     for (u32 i = Team::rank(); i < found; i += Team::size) {
       const Entry<Key> entry = {area.keys[i], area.positions[i]};
       u32 ahead = 0;
+#pragma unroll 4
       for (u32 j = 0; j < found; ++j) {
         const Entry<Key> other = {area.keys[j], area.positions[j]};
-        ahead += of[j] == of[i] && better(other, entry);
+        ahead += (of[j] == of[i]) & better(other, entry);
       }
-      if (ahead < KB) continue;
-      const u32 at = atomicAdd(&space.hidden, 1u);
-      if (at < 32) space.hidden_keys[at] = entry.key, space.hidden_positions[at] = entry.index;
-    }
-    Team::sync();
-    if (space.hidden > 32) return false;
-    if (ordered)
-      insert(space.hidden);
-    else
-      replace(space.hidden);
-    return true;
-  }
-
-  __device__ Entry<Key> hidden(u32 i) const {
-    const Entry<Key> entry = {space.hidden_keys[i], space.hidden_positions[i]};
-    return entry;
-  }
-
-  // How many hidden elements are better.
-  __device__ u32 ahead_of(const Entry<Key>& entry, u32 count) const {
-    u32 ahead = 0;
-    for (u32 j = 0; j < count; ++j) ahead += better(hidden(j), entry);
-    return ahead;
-  }
-
-  // Results are best first, and stay so.
-  __device__ void insert(u32 count) const {
-    const RepairedSink output = {p, ends};
-#pragma unroll 1
-    for (u32 i = Team::rank(); i < p.k; i += Team::size) {
-      const Entry<Key> entry = results.get(i);
-      const u32 place = i + ahead_of(entry, count);
-      if (place > i && place < p.k) output(place, entry.key, entry.index);
-    }
-    if (Team::rank() < count) {
-      const Entry<Key> entry = hidden(Team::rank());
-      u32 low = 0, high = p.k;  // results better than the entry
-      while (low < high) {
-        const u32 middle = (low + high) / 2;
-        if (better(results.get(middle), entry))
-          low = middle + 1;
-        else
-          high = middle;
-      }
-      const u32 place = low + ahead_of(entry, count);
-      if (place < p.k) output(place, entry.key, entry.index);
+      if (ahead >= KB) hide(space, entry);
     }
   }
-
-  // The best hidden element takes the place of the worst result, and so on while it is the better.
-  __device__ void replace(u32 count) const {
-    const RepairedSink output = {p, ends};
-    if (Team::warp() == 0) {  // sorts
-      const Entry<Key> entry = hidden(Team::lane() < count ? Team::lane() : 0);
-      const u32 at = ahead_of(entry, count);
-      __syncwarp();
-      if (Team::lane() < count) space.hidden_keys[at] = entry.key, space.hidden_positions[at] = entry.index;
-    }
-    Team::sync();
-    u32 place = 0;
-    Entry<Key> mine = worst_of_thread(place);
-#pragma unroll 1
-    for (u32 i = 0; i < count; ++i) {
-      const Entry<Key> last = worst<Team>(space, mine), entry = hidden(i);
-      if (!better(entry, last)) return;
-      if (mine.index == last.index && mine.key == last.key) {
-        output(place, entry.key, entry.index);
-        area.winner_keys[place] = ~(Key)0, area.winner_positions[place] = 0;  // the best there can be
-        mine = worst_of_thread(place);
-      }
-      Team::sync();
-    }
-  }
-#endif
 };
-
-// Notes results that are written; with barriers before and after it.
-template <class Team> __device__ inline void note_written(const Params& p, const Winners<Team>& winners) {
-  const WrittenResults results = {p, winners.ends};
-#pragma unroll 1
-  for (u32 base = Team::rank(); base < p.k; base += 4 * Team::size) {
-    Entry<Key> entries[4];
-#pragma unroll
-    for (int j = 0; j < 4; ++j) entries[j] = results.get(base + j * Team::size < p.k ? base + j * Team::size : base);
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      const u32 i = base + j * Team::size;
-      if (i < p.k) winners.note(i, entries[j].key, entries[j].index);
-    }
-  }
-}
 
 // Results go out, and are noted.
 template <class Team> struct NotingSink {
@@ -219,30 +128,17 @@ template <class Team> struct NotingSink {
   }
 };
 
-// A row whose results are noted: p.exact says whether they are the true top k, or (REPAIR) they are made
-// so; but with SLOW 0, where too many were hidden, the row is only marked. `ordered`: they are best first.
-// Begins and ends with a barrier.
+// A row whose results are out, and noted. Begins and ends with a barrier.
 template <class Team>
-__device__ inline void conclude(const Params& p, const Area& area, CertifySpace& space, SelectSpace<Team::size>& select_space,
-                                u32 row, Winners<Team>& winners, bool ordered) {
-  const bool exact = winners.certify(ordered);
-#if REPAIR
-  const bool done = exact || winners.repair(ordered);
-#if SLOW
-  if (!done) {
-    Certifier<Team, NotedResults> certifier(p, area, space, select_space, winners.ends, winners.results);
-    certifier.repair();
-    certifier.clear();
-  }
-#else
-  if (Team::rank() == 0) marks_of(p)[row] = !done;
-#endif
-#else
-  if (Team::rank() == 0) p.exact[row] = exact;
-#endif
-  Team::sync();
+__device__ inline void conclude_noted(const Params& p, const Area& area, CertifySpace& space, SelectSpace<Team::size>& select_space,
+                                      u32 row, const Winners<Team>& winners, bool ordered) {
+  const bool few = winners.list_hidden(ordered), counted = REPAIR && SLOW && (!few || space.hidden > 32);
+  settle<Team>(p, area, space, select_space, row, winners.ends, few, ordered);
+  if (counted) Winners<Team>::prepare(p, area);  // by repair, into what was zero
 }
+#endif
 
+#if WINNERS
 // The same for the lanes of a warp that hold k <= 32 results, best first: whether they are the true
 // top k; with REPAIR they are made so.
 __device__ inline bool certify_warp(const Params& p, const RowEnds& ends, Entry<Key>& winner) {

@@ -1,0 +1,203 @@
+// Certificate and repair at the end of the fused kernel, where hidden elements are few.
+//
+// The steps are those of certify.cuh, shortened for what is usual. Stage 1's candidates are still
+// there: a bucket is flagged if the last of its KB is better than tau, and what it dropped is worse than
+// that last one, so what lies between the two was hidden. No results need be counted. Up to 32 hidden
+// elements are put in order among the results, or (if these are in none) in the places of the worst.
+// Where there are more, certify.cuh repairs: at once (SLOW 1), or in a launch of its own for the rows
+// that are marked (SLOW 0).
+//
+// From the command line: WINNERS (0, 1: this is asked for), REPAIR, SLOW, KB.
+
+#if WINNERS
+// A hidden element to the list.
+__device__ inline void hide(CertifySpace& space, const Entry<Key>& entry) {
+  const u32 at = atomicAdd(&space.hidden, 1u);
+  if (REPAIR && at < 32) space.hidden_keys[at] = entry.key, space.hidden_positions[at] = entry.index;
+}
+
+#if REPAIR
+template <class Team> struct Placer {
+  const Params& p;
+  const RowEnds& ends;
+  CertifySpace& space;
+
+  __device__ Entry<Key> result(u32 i) const {
+    const WrittenResults results = {p, ends};
+    return results.get(i);
+  }
+
+  __device__ Entry<Key> hidden(u32 i) const {
+    const Entry<Key> entry = {space.hidden_keys[i], space.hidden_positions[i]};
+    return entry;
+  }
+
+  // How many hidden elements are better.
+  __device__ u32 ahead_of(const Entry<Key>& entry, u32 count) const {
+    u32 ahead = 0;
+#pragma unroll 1
+    for (u32 j = 0; j < count; ++j) ahead += better(hidden(j), entry);
+    return ahead;
+  }
+
+  // Results are best first, and stay so: from the last to the first they move up.
+  __device__ void insert(u32 count) const {
+    const RepairedSink output = {p, ends};
+    if (Team::rank() < 32) space.sums[Team::rank()] = 0;  // results better than each hidden element
+    Team::sync();
+#pragma unroll 1
+    for (u32 round = (p.k + Team::size - 1) / Team::size; round-- > 0;) {
+      const u32 i = round * Team::size + Team::rank();
+      const Entry<Key> moved = result(i < p.k ? i : 0);
+      u32 to = i;
+#pragma unroll 1
+      for (u32 j = 0; j < count; ++j) {
+        const bool ahead = better(moved, hidden(j));
+        const u32 aheads = __popc(__ballot_sync(~0u, i < p.k && ahead));
+        if (Team::lane() == 0) atomicAdd(&space.sums[j], aheads);
+        to += !ahead;
+      }
+      Team::sync();  // these have been read
+      if (to > i && to < p.k) output(to, moved.key, moved.index);
+    }
+    Team::sync();
+    if (Team::rank() < count) {
+      const Entry<Key> entry = hidden(Team::rank());
+      const u32 to = space.sums[Team::rank()] + ahead_of(entry, count);
+      if (to < p.k) output(to, entry.key, entry.index);
+    }
+  }
+
+  __device__ Entry<Key> worst_of_thread(u32& place) const {
+    Entry<Key> mine = {~(Key)0, 0};
+#pragma unroll 4
+    for (u32 i = Team::rank(); i < p.k; i += Team::size) {
+      const Entry<Key> entry = result(i);
+      if (better(mine, entry)) mine = entry, place = i;
+    }
+    return mine;
+  }
+
+  // The best hidden element takes the place of the worst result, and so on while it is the better. It is
+  // better than all that follow, so these never meet it there.
+  __device__ void replace(u32 count) const {
+    const RepairedSink output = {p, ends};
+    if (Team::warp() == 0) {  // sorts
+      const Entry<Key> entry = hidden(Team::lane() < count ? Team::lane() : 0);
+      const u32 at = ahead_of(entry, count);
+      __syncwarp();
+      if (Team::lane() < count) space.hidden_keys[at] = entry.key, space.hidden_positions[at] = entry.index;
+    }
+    Team::sync();
+    u32 place = 0;
+    Entry<Key> mine = worst_of_thread(place);
+#pragma unroll 1
+    for (u32 i = 0; i < count; ++i) {
+      const Entry<Key> last = worst<Team>(space, mine), entry = hidden(i);
+      if (!better(entry, last)) return;
+      if (mine.index == last.index && mine.key == last.key) {
+        output(place, entry.key, entry.index);
+        mine = worst_of_thread(place);
+      }
+      Team::sync();
+    }
+  }
+};
+#endif
+
+// After a barrier since hidden elements were listed, or (`few` is false) too many to be listed: p.exact
+// says whether there are none, or (REPAIR) there are none any more. `ordered`: results are best first.
+// Ends with a barrier.
+template <class Team>
+__device__ inline void settle(const Params& p, const Area& area, CertifySpace& space, SelectSpace<Team::size>& select_space,
+                              u32 row, const RowEnds& ends, bool few, bool ordered) {
+  const u32 hidden = space.hidden;
+#if REPAIR
+  if (!few || hidden > 32) {
+#if SLOW
+    const WrittenResults results = {p, ends};
+    Certifier<Team, WrittenResults>(p, area, space, select_space, ends, results).repair();
+#endif
+  } else if (hidden) {
+    const Placer<Team> placer = {p, ends, space};
+    if (ordered)
+      placer.insert(hidden);
+    else
+      placer.replace(hidden);
+  }
+#if !SLOW
+  if (Team::rank() == 0) marks_of(p)[row] = !few || hidden > 32;
+#endif
+#else
+  if (Team::rank() == 0) p.exact[row] = hidden == 0;
+#endif
+  Team::sync();
+}
+
+// Winners go out; a thread remembers its worst.
+struct WorstSink {
+  const OutputSink& output;
+  Entry<Key>& worst;
+  __device__ void operator()(u32 place, Key key, u32 index) const {
+    output(place, key, index);
+    const Entry<Key> entry = {key, index};
+    if (better(worst, entry)) worst = entry;
+  }
+};
+
+// The last candidate of a flagged bucket, with its element's key.
+struct LastCandidates {
+  const Buckets& buckets;
+  Key* keys;
+  u32* positions;
+  __device__ u32 operator()(u32 i) const { return buckets.of(positions[i]); }
+};
+
+// A row of which the results are out, `mine` the worst that a thread put; its candidates (keys and positions)
+// are as stage 1 left them. Begins without a barrier and ends with one.
+template <class Team>
+__device__ inline void conclude_stored(const Params& p, const Area& area, CertifySpace& space, SelectSpace<Team::size>& select_space,
+                                       u32 row, const Key* keys, const u32* positions, const Entry<Key>& mine, bool ordered) {
+  const u32 most = sizeof(select_space.count) / (sizeof(Key) + 4);  // that can be listed
+  const RowEnds ends = ends_of(p, row);
+  const Buckets buckets = {p, ends.arr};
+  const LastCandidates list = {buckets, (Key*)select_space.count, (u32*)((Key*)select_space.count + most)};
+  if (Team::rank() == 0) space.flags = space.hidden = 0;
+  const Entry<Key> tau = worst<Team>(space, mine);
+  const Entry<Key> bar = {tau.key >> KEY_SHIFT, tau.index};
+  Team::sync();  // for warps; and nobody selects any more
+  u32 begin = 0, step = p.droppers;
+  while (begin < p.droppers) {
+    const u32 end = p.droppers - begin < step ? p.droppers : begin + step;
+#pragma unroll 4
+    for (u32 bucket = begin + Team::rank(); bucket < end; bucket += Team::size) {
+      const u32 last = (KB - 1) * p.b + bucket;
+      if (keys[last] < tau.key || (keys[last] == tau.key && positions[last] >= tau.index)) continue;
+      const u32 at = atomicAdd(&space.flags, 1u);
+      if (at < most) list.keys[at] = keys[last] >> KEY_SHIFT, list.positions[at] = positions[last];
+    }
+    Team::sync();
+    const u32 flags = space.flags;
+    if (flags > most) {
+      step = most;
+    } else {
+      if (flags) {
+        buckets.each<Team, 4>(flags, list, [&](const Entry<Key>(&entries)[4], const u32(&which)[4], const bool(&there)[4]) {
+#pragma unroll
+          for (int j = 0; j < 4; ++j) {
+            const Entry<Key> last = {list.keys[which[j]], list.positions[which[j]]};
+            if (there[j] && better(entries[j], bar) && better(last, entries[j])) hide(space, entries[j]);
+          }
+        });
+      }
+      begin = end;
+      if (begin == p.droppers) break;
+    }
+    Team::sync();
+    if (Team::rank() == 0) space.flags = 0;
+    Team::sync();
+  }
+  Team::sync();
+  settle<Team>(p, area, space, select_space, row, ends, true, ordered);
+}
+#endif
