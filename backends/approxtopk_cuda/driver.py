@@ -139,6 +139,14 @@ class OutputLayout:
     vector_out: bool  #: rows are contiguous, 16-byte aligned, and so is every b-th element
 
 
+def pack_params(
+    pointers: tuple[int, ...], strides: tuple[int, ...], numbers: dict[str, int]
+) -> bytes:
+    """Struct Params of ``params.cuh``: numbers that are not given are 0."""
+    values = (numbers.get(name, 0) for name in _NUMBERS)
+    return _PARAMS.pack(*pointers, numbers["rows"], *strides, *values)
+
+
 class _Step:
     """A launch with all but the pointers and the stream filled in."""
 
@@ -150,9 +158,8 @@ class _Step:
         function: int,
     ):
         numbers = {**numbers, **dict(launch.fields)}
-        self.params = ctypes.create_string_buffer(_PARAMS.size)
-        values = (numbers.get(name, 0) for name in _NUMBERS)
-        _PARAMS.pack_into(self.params, 0, *[0] * 8, numbers["rows"], *strides, *values)
+        params = pack_params((0,) * 8, strides, numbers)
+        self.params = ctypes.create_string_buffer(params, len(params))
         self.arguments = (ctypes.c_void_p * 1)(ctypes.addressof(self.params))
         self.swapped = launch.swapped
         self.function = ctypes.c_void_p(function)

@@ -168,7 +168,7 @@ def registers(
     words = max(1, v * _BYTES[dtype] // 4)
     merged = kb * (key_bytes(dtype) // 4 + 1)  # while two lists are merged, from shared memory
     held = max(queue_registers(dtype, kb, v, queues), merged if kb > 4 else 0)
-    extra = kb // 2 * (key_bytes(dtype) // 4) + (6 if v >= 16 else 0)
+    extra = max(1, kb // 2) * (key_bytes(dtype) // 4) + (6 if v >= 16 else 0)
     needed = _OVERHEAD + held + extra + more
     limit = next((r for r in limits if needed + 2 * words <= r), limits[-1])
     most = 2 if kb >= 8 else 8

@@ -76,9 +76,8 @@ __device__ inline void store_together(Index* to, const u32 (&positions)[V]) {
 // of a warp call it, those with nothing to write too.
 __device__ inline void write_queues(const Params& p, const Queues& queues, const Place& place, u32 row, u32 bucket) {
 #if TOGETHER
-  const u32 first_row = __shfl_sync(~0u, row, 0), first_bucket = __shfl_sync(~0u, bucket, 0);
-  const bool neighbour = row == first_row && bucket == first_bucket + threadIdx.x % 32 * V;
-  const bool neighbours = __all_sync(~0u, neighbour && place.length && p.vector_out);
+  const u32 first_row = __shfl_sync(~0u, row, 0);  // in one row, neighbouring lanes have neighbours
+  const bool neighbours = __all_sync(~0u, row == first_row && place.length && p.vector_out);
 #else
   if (!place.length) return;
 #endif
