@@ -39,8 +39,8 @@ def machine(report: Report) -> Iterator[str]:
 def workloads(report: Report) -> Iterator[str]:
     names = ("numba", "tensor", "numpy", "np.argpartition", "torch.topk", "arr.max")
     heads = ("Numba", "torch tensor", "NumPy alone", *(f"`{name}`" for name in names[3:]))
-    yield f"| rows × n, k | plan (b, kb) | {' | '.join(heads)} | scratch |"
-    yield "|---|---|" + "---:|" * (len(names) + 1)
+    yield f"| rows × n, k | plan (b, kb) | {' | '.join(heads)} |"
+    yield "|---|---|" + "---:|" * len(names)
     for case in report["workloads"]:
         times = case["times"]
         cells = [f"{times[name]['median'] / 1000:.3g} ms" for name in names[:3]]
@@ -50,7 +50,7 @@ def workloads(report: Report) -> Iterator[str]:
         ]
         yield (
             f"| {case['rows']} × {case['n']}, {case['k']} | {case['b']}, {case['kb']} | "
-            f"{' | '.join(cells)} | {case['workspace']:.1%} |"
+            f"{' | '.join(cells)} |"
         )
 
 
@@ -81,6 +81,18 @@ def plans(report: Report) -> Iterator[str]:
         yield f"| {rows} × {n}, {k} | {' | '.join(cells)} |"
 
 
+def memory(report: Report) -> Iterator[str]:
+    yield "| rows × n, k | Numba: measured | stated | NumPy alone: measured | stated |"
+    yield "|---|---:|---:|---:|---:|"
+    for case in report["memory"]:
+        cells = [
+            f"{case[backend][what]:.1%}"
+            for backend in ("numba", "numpy")
+            for what in ("measured", "stated")
+        ]
+        yield f"| {case['rows']} × {case['n']}, {case['k']} | {' | '.join(cells)} |"
+
+
 def first_call(report: Report) -> Iterator[str]:
     times = report["first_call"]
     for name in ("cold", "cached"):
@@ -96,6 +108,7 @@ TABLES = {
     "lengths": lengths,
     "dtypes": dtypes,
     "plans": plans,
+    "memory": memory,
     "first call": first_call,
 }
 
