@@ -32,8 +32,8 @@ FIXED = {
     "8192x256-k8-float32": (32, 2),
 }
 PLANS: dict[str, Callable[[str], dict[str, Any]]] = {
-    "recall=0.95": lambda workload: {"recall": 0.95},
     "recall=0.99": lambda workload: {"recall": 0.99},
+    "recall=0.95": lambda workload: {"recall": 0.95},
     "fixed (b, kb)": lambda workload: dict(zip(("b", "kb"), FIXED[workload], strict=True)),
 }
 

@@ -16,8 +16,8 @@ import approxtopk
 
 ROOT = Path(__file__).parents[2]
 
-#: Expected recall that calls are planned for.
-RECALLS = (0.95, 0.99)
+#: Expected recall that calls are planned for; a graph shows the first unless asked for another.
+RECALLS = (0.99, 0.95)
 
 
 def load(path: str) -> ModuleType:

@@ -62,7 +62,10 @@ def visit(browser, address, tmp_path):
     page = context.new_page()
     page.on("console", lambda m: m.type == "error" and troubles.append(f"console: {m.text}"))
     page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
-    page.on("requestfailed", lambda r: troubles.append(f"not loaded: {r.url}"))
+    page.on(
+        "requestfailed",  # but for what the next page has interrupted
+        lambda r: r.failure == "net::ERR_ABORTED" or troubles.append(f"not loaded: {r.url}"),
+    )
     page.on(
         "request",
         lambda r: (
