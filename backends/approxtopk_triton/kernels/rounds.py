@@ -69,7 +69,7 @@ def select_by_reading(
     """The top k of `count` candidates at `keys` and `places`, or of the row.
 
     They are read once for each two bits of a key; again for those of an index where the k-th is
-    tied; and twice more at the end: at most 16 + 14 + 2 times for 32 bits.
+    tied, those above first; and once more at the end: at most 16 + 1 + 10 + 1 times for 32 bits.
     """
     TYPE: tl.constexpr = x.dtype.element_ty
     threshold = tl.full((), 0, key_type(TYPE))
