@@ -1,0 +1,201 @@
+// Runs whole kernels on the host: a block's threads are fibers that take turns at barriers and at what
+// warps do together, in rising order in one block and in falling order in the next. It needs no GPU; what
+// depends on the order of threads between two barriers shows as a difference between blocks.
+
+#include <ucontext.h>
+
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#define __device__
+#define __global__
+#define __shared__ static
+#define __launch_bounds__(...)
+#define __align__(bytes) __attribute__((aligned(bytes)))
+#define __restrict__
+#define __forceinline__ inline
+#define __noinline__
+
+namespace emulator {
+
+struct Meeting {  // a barrier
+  unsigned arrived = 0, round = 0;
+};
+
+struct Fiber {
+  ucontext_t context;
+  std::vector<char> stack;
+  bool done;
+};
+
+static std::vector<Fiber> fibers;
+static std::vector<Meeting> warps;
+static std::vector<uint64_t> slots;  // what lanes show each other
+static Meeting block;
+static unsigned alive, current;
+static std::vector<unsigned> alive_in_warp;
+static ucontext_t scheduler;
+
+inline void yield() { swapcontext(&fibers[current].context, &scheduler); }
+
+inline void meet(Meeting& meeting, const unsigned& members) {
+  const unsigned round = meeting.round;
+  ++meeting.arrived;
+  while (meeting.round == round) {
+    if (meeting.arrived >= members) {
+      meeting.arrived = 0;
+      ++meeting.round;
+    } else {
+      yield();
+    }
+  }
+}
+
+inline void meet_warp() { meet(warps[current / 32], alive_in_warp[current / 32]); }
+
+// Shows x to the warp and returns what f makes of all lanes' values.
+template <class T, class F> inline auto together(T x, F f) {
+  uint64_t* const warp = &slots[current / 32 * 32];
+  std::memcpy(warp + current % 32, &x, sizeof(T));
+  meet_warp();
+  T values[32];
+  for (int lane = 0; lane < 32; ++lane) std::memcpy(values + lane, warp + lane, sizeof(T));
+  const auto result = f(values);
+  meet_warp();
+  return result;
+}
+
+}  // namespace emulator
+
+struct Dimension {
+  unsigned x;
+};
+static Dimension threadIdx, blockIdx, gridDim;
+struct __attribute__((aligned(16))) uint4 {
+  unsigned x, y, z, w;
+};
+inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
+inline void __stcs(uint4* to, uint4 value) { *to = value; }
+
+inline void __syncthreads() { emulator::meet(emulator::block, emulator::alive); }
+inline void __syncwarp() { emulator::meet_warp(); }
+inline int __syncthreads_or(int x) {
+  static bool any;
+  __syncthreads();
+  any = false;
+  __syncthreads();
+  any = any || x;
+  __syncthreads();
+  return any;
+}
+
+#define EACH_LANE for (int lane = 0; lane < 32; ++lane)
+template <class T> inline T __shfl_sync(unsigned, T x, int from) {
+  return emulator::together(x, [=](const T* all) { return all[from & 31]; });
+}
+template <class T> inline T __shfl_up_sync(unsigned, T x, unsigned d) {
+  const unsigned me = threadIdx.x % 32;
+  return emulator::together(x, [=](const T* all) { return me >= d ? all[me - d] : all[me]; });
+}
+template <class T> inline T __shfl_down_sync(unsigned, T x, unsigned d) {
+  const unsigned me = threadIdx.x % 32;
+  return emulator::together(x, [=](const T* all) { return me + d < 32 ? all[me + d] : all[me]; });
+}
+template <class T> inline T __shfl_xor_sync(unsigned, T x, int d) {
+  const unsigned me = threadIdx.x % 32;
+  return emulator::together(x, [=](const T* all) { return all[me ^ d]; });
+}
+inline unsigned __ballot_sync(unsigned, int x) {
+  return emulator::together(x, [](const int* all) {
+    unsigned bits = 0;
+    EACH_LANE bits |= unsigned(all[lane] != 0) << lane;
+    return bits;
+  });
+}
+inline int __any_sync(unsigned mask, int x) { return __ballot_sync(mask, x) != 0; }
+inline int __all_sync(unsigned mask, int x) { return __ballot_sync(mask, x) == ~0u; }
+inline unsigned __match_any_sync(unsigned, unsigned x) {
+  return emulator::together(x, [=](const unsigned* all) {
+    unsigned bits = 0;
+    EACH_LANE bits |= unsigned(all[lane] == x) << lane;
+    return bits;
+  });
+}
+inline unsigned __reduce_max_sync(unsigned, unsigned x) {
+  return emulator::together(x, [](const unsigned* all) {
+    unsigned found = 0;
+    EACH_LANE found = all[lane] > found ? all[lane] : found;
+    return found;
+  });
+}
+inline unsigned __reduce_min_sync(unsigned mask, unsigned x) { return ~__reduce_max_sync(mask, ~x); }
+inline unsigned __reduce_add_sync(unsigned, unsigned x) {
+  return emulator::together(x, [](const unsigned* all) {
+    unsigned sum = 0;
+    EACH_LANE sum += all[lane];
+    return sum;
+  });
+}
+inline unsigned atomicAdd(unsigned* at, unsigned x) {
+  const unsigned before = *at;
+  *at += x;
+  return before;
+}
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __clz(unsigned x) { return x ? __builtin_clz(x) : 32; }
+inline int __clzll(uint64_t x) { return x ? __builtin_clzll(x) : 64; }
+inline int __ffs(unsigned x) { return __builtin_ffs(int(x)); }
+inline unsigned __vcmpeq4(unsigned a, unsigned b) {
+  unsigned equal = 0;
+  for (int i = 0; i < 32; i += 8) equal |= ((a ^ b) >> i & 0xFF) == 0 ? 0xFFu << i : 0;
+  return equal;
+}
+
+// Dynamic shared memory; kernels declare it without `static`.
+__attribute__((aligned(16))) unsigned char shared[256 * 1024];
+
+#include KERNEL_SOURCES
+
+static const Params* parameters;
+
+static void thread_main() {
+  ENTRY(*parameters);
+  emulator::Fiber& fiber = emulator::fibers[emulator::current];
+  fiber.done = true;
+  --emulator::alive;
+  --emulator::alive_in_warp[emulator::current / 32];
+  swapcontext(&fiber.context, &emulator::scheduler);
+}
+
+extern "C" void run(const void* params, unsigned grid) {
+  using namespace emulator;
+  parameters = (const Params*)params;
+  gridDim.x = grid;
+  fibers.resize(THREADS);
+  slots.assign(THREADS, 0);
+  for (unsigned b = 0; b < grid; ++b) {
+    blockIdx.x = b;
+    warps.assign(THREADS / 32, Meeting());
+    alive_in_warp.assign(THREADS / 32, 32);
+    block = Meeting();
+    alive = THREADS;
+    for (Fiber& fiber : fibers) {
+      fiber.stack.resize(64 * 1024);
+      fiber.done = false;
+      getcontext(&fiber.context);
+      fiber.context.uc_stack.ss_sp = fiber.stack.data();
+      fiber.context.uc_stack.ss_size = fiber.stack.size();
+      fiber.context.uc_link = &scheduler;
+      makecontext(&fiber.context, thread_main, 0);
+    }
+    while (alive) {
+      for (unsigned turn = 0; turn < THREADS; ++turn) {
+        current = b % 2 ? THREADS - 1 - turn : turn;
+        if (fibers[current].done) continue;
+        threadIdx.x = current;
+        swapcontext(&scheduler, &fibers[current].context);
+      }
+    }
+  }
+}
