@@ -162,12 +162,18 @@ def dashboard(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure a commit, or those given, on this machine's CPU; results go to asv_bench/results."""
+    """Measure on this machine's CPU, ``-- NAME [range] [options]``, into asv_bench/results.
+
+    NAME says what the machine is; without a range the commit that is checked out is measured.
+    """
+    if not session.posargs or session.posargs[0].startswith("-"):
+        session.error("name the machine: nox -s bench -- 2-core-x86_64-cpu")
+    name, *others = session.posargs
+    commits = others.pop(0) if others and not others[0].startswith("-") else "HEAD^!"
     _install_for_benchmarks(session)
     session.chdir("asv_bench")
-    session.run("asv", "machine", "--yes")
-    commits = [] if any("^" in each or ".." in each for each in session.posargs) else ["HEAD^!"]
-    session.run("asv", "run", *session.posargs, *commits)
+    session.run("python", "machine.py", name)
+    session.run("asv", "run", "--machine", name, *others, commits)
 
 
 @nox.session

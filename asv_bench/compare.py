@@ -15,9 +15,9 @@ from pathlib import Path
 
 from asv.commands.continuous import Continuous
 from asv.config import Config
-from asv.machine import Machine, MachineCollection
 from asv.plugin_manager import plugin_manager
 from asv.util import UserError
+from machine import describe
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / ".asv" / "compare"
@@ -32,7 +32,7 @@ def compare(first: str, second: str, factor: float, bench: list[str] | None, qui
         plugin_manager.import_plugin(plugin)
     OUT.mkdir(parents=True, exist_ok=True)
     machines = str(OUT / "machines.json")
-    MachineCollection.save("here", Machine.get_defaults() | {"machine": "here"}, _path=machines)
+    describe("here", machines)
     slower = Continuous.run(
         config,
         base=first,
