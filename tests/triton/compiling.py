@@ -42,9 +42,12 @@ def compile_for(target: GPUTarget, request: Request, launch: Launch, layout: Any
             constants[name] = value
         elif value is None:
             array = launch.arrays[position]
-            dtype = request.index_dtype if "indices" in array else request.dtype
-            own = array == "x" or array.endswith(("values", "indices"))  # else a workspace
-            signature[name] = POINTERS[dtype if own else "int64"]
+            if array == "x" or array.endswith("values"):
+                signature[name] = POINTERS[request.dtype]
+            elif array.endswith("indices"):
+                signature[name] = POINTERS[request.index_dtype]
+            else:  # the certificate, or a workspace
+                signature[name] = POINTERS["uint8" if array == "exact" else "int64"]
             attributes[(position,)] = [["tt.divisibility", 16]]
         else:
             signature[name] = "i32" if -(2**31) <= value < 2**31 else "i64"

@@ -37,6 +37,8 @@ REQUESTS = {
     "contiguous, sorted": request((64, 8192), "int8", 32, 64, 3, sorted=True, interleaved=False),
     "64 bits, read again": request((3, 100000), "float64", 5000, 100000, 1),
     "wide": request((2**20, 4096), "int64", 8, 8, 2, axis=0),
+    "certified": request((128, 65536), "float32", 64, 2048, 2, certificate=True),
+    "repaired": request((256, 131072), "bfloat16", 2048, 4096, 3, exact=True),
     "tiny": request((5, 1), "uint8", 1, 1, 1),
 }
 
