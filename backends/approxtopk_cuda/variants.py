@@ -158,7 +158,7 @@ def turning_registers(kb: int, v: int, index_bytes: int) -> int:
     """Registers for turning a warp's indices before they are stored; see ``stage1.cu``."""
     if v * index_bytes <= 32:
         return 0
-    return 22 if v >= 16 else min(12, 3 * (kb - 1))
+    return 22 if v >= 16 else min(20, 4 * (kb - 1))
 
 
 def registers(

@@ -1,6 +1,6 @@
 // From a winner's key and index to what the caller sees.
 
-// KEY_SHIFT (0, 16), from the command line: bits of a candidate's key below the element's.
+// KEY_SHIFT (0, 8, 16), from the command line: bits of a candidate's key below the element's.
 
 // The element itself, bit for bit. Its key tells it, unless that is a zero's or a NaN's.
 __device__ inline Bits value_of(const Params& p, const Bits* row, Key candidate, u32 index) {
