@@ -1,0 +1,69 @@
+"""How stage 1 alone is tiled: parts of buckets, registers, queues."""
+
+from __future__ import annotations
+
+import pytest
+from problems import problem
+
+from approxtopk_cuda import Device, Schedule, schedule
+from approxtopk_cuda.tiling import tile_grid
+from approxtopk_cuda.variants import registers, turning_registers
+
+
+@pytest.mark.parametrize(
+    ("rows", "n", "parts"),
+    [
+        (128, 65536, 1),  # one wave of threads
+        (64, 65536, 1),  # half of one, but merging would cost more than 16 steps
+        (8, 65536, 4),
+        (32, 2**20, 4),  # 256 steps are worth sharing, among as many threads as there is room for
+        (8, 2**20, 16),
+    ],
+)
+def test_buckets_are_split_where_it_is_worth_it(rows: int, n: int, parts: int) -> None:
+    p = problem(rows, n, 8192, 4096, 2)
+    assert tile_grid(p, Device(), 1).parts == parts
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kb", "blocks", "batch"),
+    [
+        ("float32", 1, 4, 8),
+        ("float32", 2, 5, 8),
+        ("float32", 4, 7, 4),  # arithmetic needs threads
+        ("float64", 2, 8, 4),
+        ("bfloat16", 2, 4, 8),
+        ("int8", 2, 4, 8),
+    ],
+)
+def test_waves_of_blocks_get_loads_rather_than_threads(
+    dtype: str, kb: int, blocks: int, batch: int
+) -> None:
+    result = schedule(problem(128, 2**20, 65536, 65536 // kb, kb, dtype), Device())
+    assert isinstance(result, Schedule)
+    macros = dict(result.launches[0].kernel.defines)
+    assert (int(macros["MIN_BLOCKS"]), int(macros["BATCH"])) == (blocks, batch)
+
+
+def test_one_wave_gets_threads() -> None:
+    result = schedule(problem(128, 65536, 8192, 4096, 2), Device())
+    assert isinstance(result, Schedule)
+    assert dict(result.launches[0].kernel.defines)["MIN_BLOCKS"] == "8"
+
+
+@pytest.mark.parametrize(
+    ("arch", "queues", "shift"), [("sm_80", "PackedQueues", 16), ("sm_90", "HalfQueues", 8)]
+)
+def test_bytes_are_paired_where_the_device_can(arch: str, queues: str, shift: int) -> None:
+    device = Device(arch, clusters=arch != "sm_80")
+    result = schedule(problem(128, 2**20, 65536, 32768, 2, "int8"), device)
+    assert isinstance(result, Schedule)
+    macros = dict(result.launches[0].kernel.defines)
+    assert (macros["QUEUES"], macros["KEY_SHIFT"]) == (queues, str(shift))
+
+
+def test_turning_takes_registers_from_loads() -> None:
+    assert turning_registers(2, 4, 8) == 0  # a thread's indices are whole sectors
+    more = turning_registers(6, 8, 8)
+    assert registers("bfloat16", 6, 8, "PackedQueues", (128,)).batch == 8
+    assert registers("bfloat16", 6, 8, "PackedQueues", (128,), more).batch == 4
