@@ -4,37 +4,62 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from approxtopk_cuda import Problem, Schedule, source_of
+from approxtopk_cuda import Launch, Problem, Schedule, source_of
 from approxtopk_cuda.driver import pack_params
 from approxtopk_cuda.variants import Kernel
 
+#: struct Cluster of emulator.cpp: 16 pointers, 2 numbers.
+SIZE_OF_CLUSTER = 16 * 8 + 2 * 4
+
 
 @functools.cache
-def build(kernel: Kernel, folder: Path) -> Any:
-    """A kernel as a function of the host: (parameters, blocks)."""
+def build(kernel: Kernel, folder: Path) -> Path:
+    """A kernel as a shared library of the host."""
     name = f"{kernel.entry}{abs(hash(kernel))}"
     source = folder / f"{name}.cu"
     source.write_text(source_of(kernel.source).replace("extern __shared__", "extern"))
     library = folder / f"{name}.so"
-    command = ["g++", "-O1", "-std=c++17", "-w", "-shared", "-fPIC", "-o", str(library)]
+    command = ["g++", "-O1", "-std=c++17", "-w", "-shared", "-fPIC", "-fno-gnu-unique"]
+    command += ["-o", str(library)]
     command += [f"-D{name}={value}" for name, value in kernel.defines]
     command += [f'-DKERNEL_SOURCES="{source}"', f"-DENTRY={kernel.entry}"]
     command.append(str(Path(__file__).parent / "emulator.cpp"))
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    return ctypes.CDLL(str(library)).run
+    return library
+
+
+def start(launch: Launch, params: Any, folder: Path) -> None:
+    """Run all blocks of a launch; those of a cluster in turns, each in a copy of the library."""
+    library = build(launch.kernel, folder)
+    if launch.cluster == 1:
+        ctypes.CDLL(str(library)).run(params, launch.grid)
+        return
+    copies = [library.with_suffix(f".{rank}.so") for rank in range(launch.cluster)]
+    for copy in copies:
+        shutil.copyfile(library, copy)
+    blocks = [ctypes.CDLL(str(copy)) for copy in copies]
+    for first in range(0, launch.grid, launch.cluster):
+        cluster = ctypes.create_string_buffer(SIZE_OF_CLUSTER)
+        for rank, block in enumerate(blocks):
+            block.begin(params, launch.grid, first + rank, cluster)
+        running = blocks
+        while running:
+            running = [block for block in running if block.turn()]
 
 
 def run(
     p: Problem, schedule: Schedule, arr: np.ndarray, folder: Path
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Values, indices and certificates of the rows of a contiguous array of the problem's shape."""
+    """Values, indices and certificates of an array's rows, which are contiguous each."""
     values = np.zeros((p.rows, p.k), arr.dtype)
     indices = np.full((p.rows, p.k), -1, np.int64 if p.index_bytes == 8 else np.int32)
     exact = np.full(p.rows, 7, np.uint8)
@@ -45,11 +70,12 @@ def run(
         for kind in (key, np.uint32)
     ]
     numbers = {name: getattr(p, name) for name in ("inner", "n", "b", "k", "candidates")}
-    strides = (p.n, 0, 1, p.k, 0, 1, p.k, 0, 1)
+    numbers["vector_out"] = int(math.gcd(p.k, p.b) * min(arr.itemsize, p.index_bytes) % 16 == 0)
+    strides = (arr.strides[0] // arr.itemsize, 0, 1, p.k, 0, 1, p.k, 0, 1)
     for launch in schedule.launches:
         order = (2, 3, 0, 1) if launch.swapped else (0, 1, 2, 3)
         arrays = (arr, values, indices, *(scratch[i] for i in order), exact)
         addresses = tuple(array.ctypes.data for array in arrays)
         params = pack_params(addresses, strides, {**numbers, **dict(launch.fields)})
-        build(launch.kernel, folder)(params, launch.grid)
+        start(launch, params, folder)
     return values, indices, exact

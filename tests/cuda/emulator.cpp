@@ -155,6 +155,41 @@ inline unsigned __vcmpeq4(unsigned a, unsigned b) {
 // Dynamic shared memory; kernels declare it without `static`.
 __attribute__((aligned(16))) unsigned char shared[256 * 1024];
 
+#if CLUSTER > 1
+// Each block of a cluster runs in a copy of this library, whose variables are its shared memory. An
+// address in a block's memory is its distance from `shared`, with the block's rank in the upper bits.
+struct Cluster {
+  unsigned char* shared[16];
+  unsigned arrived, round;
+};
+static Cluster* cluster;
+
+inline unsigned remote(const void* local, unsigned rank) {
+  return rank << 28 | unsigned((const unsigned char*)local - shared + (1 << 27));
+}
+template <class T> inline T& at_remote(unsigned address) {
+  return *(T*)(cluster->shared[address >> 28] + (address & 0xFFFFFFF) - (1 << 27));
+}
+inline void store_remote(unsigned to, unsigned x) { at_remote<unsigned>(to) = x; }
+inline void store_remote(unsigned to, unsigned long long x) { at_remote<unsigned long long>(to) = x; }
+inline void store_remote_if(bool does, unsigned to, unsigned long long x) {
+  if (does) store_remote(to, x);
+}
+inline void store_remote_16_bytes(unsigned to, const unsigned (&words)[4]) { std::memcpy(&at_remote<char>(to), words, 16); }
+inline unsigned load_remote(unsigned from) { return at_remote<unsigned>(from); }
+inline unsigned add_remote(unsigned to, unsigned x) { return atomicAdd(&at_remote<unsigned>(to), x); }
+
+static std::vector<unsigned> round_arrived_in;
+inline void cluster_arrive() {
+  round_arrived_in[threadIdx.x] = cluster->round;
+  if (++cluster->arrived == CLUSTER * THREADS) cluster->arrived = 0, ++cluster->round;
+}
+inline void cluster_arrive_only() { cluster_arrive(); }
+inline void cluster_wait() {
+  while (cluster->round == round_arrived_in[threadIdx.x]) emulator::yield();
+}
+#endif
+
 #include KERNEL_SOURCES
 
 static const Params* parameters;
@@ -168,34 +203,48 @@ static void thread_main() {
   swapcontext(&fiber.context, &emulator::scheduler);
 }
 
-extern "C" void run(const void* params, unsigned grid) {
+extern "C" void begin(const void* params, unsigned grid, unsigned b, void* shared_by_cluster) {
   using namespace emulator;
   parameters = (const Params*)params;
   gridDim.x = grid;
+  blockIdx.x = b;
+#if CLUSTER > 1
+  cluster = (Cluster*)shared_by_cluster;
+  cluster->shared[b % CLUSTER] = shared;
+  round_arrived_in.assign(THREADS, 0);
+#endif
   fibers.resize(THREADS);
   slots.assign(THREADS, 0);
+  warps.assign(THREADS / 32, Meeting());
+  alive_in_warp.assign(THREADS / 32, 32);
+  block = Meeting();
+  alive = THREADS;
+  for (Fiber& fiber : fibers) {
+    fiber.stack.resize(64 * 1024);
+    fiber.done = false;
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack.data();
+    fiber.context.uc_stack.ss_size = fiber.stack.size();
+    fiber.context.uc_link = &scheduler;
+    makecontext(&fiber.context, thread_main, 0);
+  }
+}
+
+// Gives each thread a turn, until it waits for others; tells how many are not done.
+extern "C" unsigned turn() {
+  using namespace emulator;
+  for (current = 0; current < THREADS; ++current) {
+    if (fibers[current].done) continue;
+    threadIdx.x = current;
+    swapcontext(&scheduler, &fibers[current].context);
+  }
+  if (!alive) std::vector<Fiber>().swap(fibers);  // their stacks take 64 MB
+  return alive;
+}
+
+extern "C" void run(const void* params, unsigned grid) {
   for (unsigned b = 0; b < grid; ++b) {
-    blockIdx.x = b;
-    warps.assign(THREADS / 32, Meeting());
-    alive_in_warp.assign(THREADS / 32, 32);
-    block = Meeting();
-    alive = THREADS;
-    for (Fiber& fiber : fibers) {
-      fiber.stack.resize(64 * 1024);
-      fiber.done = false;
-      getcontext(&fiber.context);
-      fiber.context.uc_stack.ss_sp = fiber.stack.data();
-      fiber.context.uc_stack.ss_size = fiber.stack.size();
-      fiber.context.uc_link = &scheduler;
-      makecontext(&fiber.context, thread_main, 0);
-    }
-    while (alive) {
-      for (unsigned turn = 0; turn < THREADS; ++turn) {
-        current = b % 2 ? THREADS - 1 - turn : turn;
-        if (fibers[current].done) continue;
-        threadIdx.x = current;
-        swapcontext(&scheduler, &fibers[current].context);
-      }
-    }
+    begin(params, grid, b, nullptr);
+    while (turn()) continue;
   }
 }

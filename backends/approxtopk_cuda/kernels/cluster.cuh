@@ -5,6 +5,7 @@
 #if CLUSTER > 1
 __device__ inline u32 cluster_rank() { return blockIdx.x % CLUSTER; }
 
+#ifdef __CUDA_ARCH__  // else whoever compiles this for a host has these
 // Where the block of a rank has what this one has at `local`.
 __device__ inline u32 remote(const void* local, u32 rank) {
   u32 address;
@@ -17,23 +18,9 @@ __device__ inline void store_remote(u32 to, u64 x) { asm volatile("st.shared::cl
 __device__ inline void store_remote_if(bool does, u32 to, u64 x) {
   asm volatile("{.reg .pred p; setp.ne.u32 p, %1, 0; @p st.shared::cluster.u64 [%0], %2;}" ::"r"(to), "r"((u32)does), "l"(x) : "memory");
 }
-
-// N neighbouring items, in pieces of 16 bytes where they fill such; `to` is then aligned.
-template <int N, class T> __device__ inline void store_remote(u32 to, const T (&items)[N]) {
-  const int each = 16 / (int)sizeof(T);
-  if (N % each) {
-#pragma unroll
-    for (int i = 0; i < N; ++i) store_remote(to + i * sizeof(T), items[i]);
-    return;
-  }
-#pragma unroll
-  for (int i = 0; i < N; i += each) {
-    u32 words[4];
-    pack<T>(words, items + i);
-    asm volatile("st.shared::cluster.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to + i * (u32)sizeof(T)), "r"(words[0]),
-                 "r"(words[1]), "r"(words[2]), "r"(words[3])
-                 : "memory");
-  }
+__device__ inline void store_remote_16_bytes(u32 to, const u32 (&words)[4]) {
+  asm volatile("st.shared::cluster.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3])
+               : "memory");
 }
 
 __device__ inline u32 load_remote(u32 from) {
@@ -53,6 +40,23 @@ __device__ inline void cluster_arrive() { asm volatile("barrier.cluster.arrive.r
 // Orders nothing but the blocks themselves.
 __device__ inline void cluster_arrive_only() { asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory"); }
 __device__ inline void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
+#endif
+
+// N neighbouring items, in pieces of 16 bytes where they fill such; `to` is then aligned.
+template <int N, class T> __device__ inline void store_remote(u32 to, const T (&items)[N]) {
+  const int each = 16 / (int)sizeof(T);
+  if (N % each) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) store_remote(to + i * sizeof(T), items[i]);
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < N; i += each) {
+    u32 words[4];
+    pack<T>(words, items + i);
+    store_remote_16_bytes(to + i * (u32)sizeof(T), words);
+  }
+}
 #else
 __device__ inline u32 cluster_rank() { return 0; }
 __device__ inline void cluster_arrive() {}

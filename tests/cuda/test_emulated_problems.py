@@ -1,0 +1,126 @@
+"""Random problems of every kind, solved by the kernels on the host, against the reference."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from emulation import run
+from problems import problem
+from test_host import DTYPES, random_bits
+
+from approxtopk.backend import count_candidates
+from approxtopk_cuda import Device, Problem, Schedule, schedule
+from approxtopk_numpy.keys import order_keys
+from approxtopk_numpy.reference import select
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+
+
+def check(p: Problem, device: Device, arr: np.ndarray, folder: Path) -> Schedule:
+    """Solve a problem, compare with the reference, and tell how it was solved."""
+    plan = schedule(p, device)
+    assert isinstance(plan, Schedule)
+    values, indices, exact = run(p, plan, arr, folder)
+    keys = order_keys(arr[:, : p.n], p.largest)
+    best = select(keys, p.k, p.n, 1, True)
+    expected = best if p.repair else select(keys, p.k, p.b, p.kb, p.interleaved)
+    if p.sorted:
+        assert np.array_equal(indices, expected)
+    assert np.array_equal(np.sort(indices, 1), np.sort(expected, 1))
+    raw = np.dtype(f"u{arr.itemsize}")
+    gathered = np.take_along_axis(arr.view(raw), indices.astype(np.int64), 1)
+    assert np.array_equal(values.view(raw), gathered)
+    if p.certificate:
+        assert np.array_equal(exact, (np.sort(indices, 1) == np.sort(best, 1)).all(1))
+    return plan
+
+
+def rows_of(dtype: str, rows: int, n: int, seed: int) -> np.ndarray:
+    """Rows of any bits, of a usual distribution, or of few values; each begins aligned."""
+    rng = np.random.default_rng(seed)
+    pitch = -(-n // 16) * 16
+    pattern = seed % 3
+    if pattern == 0:
+        arr = random_bits(dtype, rows * pitch, rng)
+    elif pattern == 1:
+        arr = (rng.standard_normal(rows * pitch) * 30).clip(0 if dtype == "uint8" else -99)
+    else:
+        arr = rng.integers(0, 3, rows * pitch)
+    return arr.astype(dtype).reshape(rows, pitch)
+
+
+def random_problem(rng: random.Random, rows: int, n: int) -> Problem:
+    kb = min(rng.choice([1, 1, 2, 2, 3, 4, 5, 8, 16]), n)
+    most = n if kb == 1 else (n - 1) // (kb - 1)  # kb <= ceil(n / b)
+    usual = [b for b in (1, 2, 3, 8, 24, 64, 100, 256, 1000, 1024, 4096, n // 2, n) if b <= most]
+    b = rng.choice([*filter(None, usual), rng.randint(1, most)])
+    candidates = count_candidates(n, b, kb)
+    k = rng.choice([1, candidates, min(candidates, 64), rng.randint(1, candidates)])
+    p = problem(rows, n, k, b, kb, rng.choice(DTYPES))
+    p = replace(p, largest=rng.random() < 0.6, sorted=rng.random() < 0.4)
+    p = replace(p, interleaved=rng.random() < 0.75, index_bytes=rng.choice([4, 8]))
+    promise = rng.choice(["none", "certificate", "repair"])
+    return replace(p, certificate=promise == "certificate", repair=promise == "repair")
+
+
+def check_random(seed: int, folder: Path) -> None:
+    rng = random.Random(seed)
+    n = rng.choice([1, 2, 7, 31, 64, 100, 255, 1000, 1024, 2049, 4096, 5000, 9000, 16384])
+    p = random_problem(rng, rng.choice([1, 2, 3, 9]) if n < 9000 else rng.choice([1, 2]), n)
+    arch, multiprocessors = rng.choice(["sm_80", "sm_90"]), rng.choice([1, 4, 8, 132])
+    device = Device(arch, multiprocessors, clusters=arch != "sm_80")
+    check(p, device, rows_of(p.dtype, p.rows, n, seed), folder)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_problems(seed: int, tmp_path: Path) -> None:
+    check_random(seed, tmp_path)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("seed", range(12, 512))
+def test_more_random_problems(seed: int, tmp_path: Path) -> None:
+    check_random(seed, tmp_path)
+
+
+#: Whole warps, parts of warps, rows that share a warp, buckets with fewer than kb elements, parts
+#: of buckets to merge.
+STAGE_1 = [
+    ("int8", 2, 5000, 1024, 2, {}),
+    ("uint8", 1, 2560, 2048, 2, {"largest": False, "index_bytes": 4}),
+    ("int16", 3, 2100, 416, 3, {}),
+    ("float16", 5, 700, 64, 1, {"largest": False}),
+    ("float16", 2, 900, 512, 2, {}),
+    ("float32", 2, 1500, 256, 4, {}),
+    ("float32", 3, 3333, 12, 2, {"index_bytes": 4}),
+]
+
+
+@pytest.mark.parametrize(("dtype", "rows", "n", "b", "kb", "more"), STAGE_1)
+def test_stage_1(
+    dtype: str, rows: int, n: int, b: int, kb: int, more: dict[str, object], tmp_path: Path
+) -> None:
+    p = problem(rows, n, count_candidates(n, b, kb), b, kb, dtype, **more)
+    plan = check(p, Device(multiprocessors=1), rows_of(dtype, rows, n, 0), tmp_path)
+    assert [launch.kernel.entry for launch in plan.launches] == ["stage1"]
+
+
+@pytest.mark.parametrize("pattern", range(3))
+@pytest.mark.parametrize(
+    ("entry", "p"),
+    [
+        ("fused", problem(1, 12288, 64, 2048, 1)),
+        ("fused", problem(2, 10000, 300, 1024, 2, "float16", sorted=True, largest=False)),
+        ("fused", problem(1, 16384, 2000, 4096, 1, "int64")),
+        ("stage2", problem(1, 70000, 700, 32768, 1)),
+    ],
+)
+def test_clusters(entry: str, p: Problem, pattern: int, tmp_path: Path) -> None:
+    arr = rows_of(p.dtype, p.rows, p.n, pattern)
+    plan = check(p, Device(), arr, tmp_path)
+    assert any(launch.cluster > 1 and launch.kernel.entry == entry for launch in plan.launches)
