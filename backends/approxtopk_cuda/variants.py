@@ -171,7 +171,7 @@ def registers(
     extra = max(1, kb // 2) * (key_bytes(dtype) // 4) + (6 if v >= 16 else 0)
     needed = _OVERHEAD + held + extra + more
     limit = next((r for r in limits if needed + 2 * words <= r), limits[-1])
-    most = 2 if kb >= 8 else 8
+    most = 2 if kb >= 8 or held >= 48 else 8
     batch = next(n for n in (8, 4, 2) if n <= most and (n == 2 or needed + n * words <= limit))
     return Registers(batch, limit)
 
