@@ -62,8 +62,8 @@ def test_bytes_are_paired_where_the_device_can(arch: str, queues: str, shift: in
     assert (macros["QUEUES"], macros["KEY_SHIFT"]) == (queues, str(shift))
 
 
-def test_turning_takes_registers_from_loads() -> None:
+def test_turning_indices_takes_registers() -> None:
     assert turning_registers(2, 4, 8) == 0  # a thread's indices are whole sectors
-    more = turning_registers(6, 8, 8)
-    assert registers("bfloat16", 6, 8, "PackedQueues", (128,)).batch == 8
-    assert registers("bfloat16", 6, 8, "PackedQueues", (128,), more).batch == 4
+    more = turning_registers(3, 8, 8)
+    assert registers("bfloat16", 3, 8, "PackedQueues").limit == 64
+    assert registers("bfloat16", 3, 8, "PackedQueues", more=more).limit == 128
