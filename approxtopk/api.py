@@ -76,7 +76,7 @@ def topk(
     b : int, optional
         Number of buckets, in [1, n]. Without `kb` and `recall`: ``kb = ceil(k / b)``.
     kb : int, optional
-        Elements kept per bucket, in [1, ceil(n / b)]. Without `b`: the smallest good `b`.
+        Elements kept per bucket, in [1, ceil(n / b)]. Without `b`: the cheapest `b` for it.
     recall : float, optional
         Expected recall to plan for, in (0, 1]; default 0.95 where neither `b` nor `kb` is given.
         1.0 is exact, for every input: the rows in which a bucket may have dropped one of the true

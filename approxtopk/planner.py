@@ -94,7 +94,7 @@ def plan(
         Number of buckets, in [1, n]. Alone: ``kb = ceil(k / b)``. With `recall`: the smallest
         `kb` that reaches it.
     kb : int, optional
-        Elements kept per bucket. Alone or with `recall`: the smallest good `b` for it, which is
+        Elements kept per bucket. Alone or with `recall`: the cheapest `b` for it, which is
         wider than the recall needs where that spares kernels a merge. With `b`: as given, in
         [1, ceil(n / b)].
 
