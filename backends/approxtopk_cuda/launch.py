@@ -140,7 +140,8 @@ def _fused(p: Problem, device: Device) -> Launch | None:
         least = 65536 // (threads * resident)
         if p.repair and (p.sorted or key_bytes(p.dtype) == 8):  # repair needs more than 64
             least = max(least, 128)
-        walk, limit = _walk(p, tiling, least)
+        # Selection, compiled for sm_80, takes some registers more.
+        walk, limit = _walk(p, tiling, least, more=0 if device.halves else 10)
         if threads * limit > 65536:
             continue
         merge = tiling.parts > 1
