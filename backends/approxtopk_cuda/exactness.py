@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .problem import Certifies, Device, Launch, Problem, Schedule
-from .variants import Kernel, common_defines, entry_bytes
+from .variants import Kernel, common_defines, entry_bytes, key_bytes
 
-__all__ = ["at_its_end", "certified", "settle"]
+__all__ = ["at_its_end", "certified", "end_registers", "settle"]
 
 #: Winners that a block sorts in shared memory.
 MAX_SORT = 4096
@@ -19,6 +19,8 @@ _GATHERED = 2
 #: Shared memory that `SelectSpace` and `CertifySpace` take at most.
 _SPACE = 16 * 1024
 _MAX_GRID = 2**31 - 1
+#: Registers that the end of a row takes from the walk, by the size of a key, the most first.
+_END = {4: (16, 12), 8: (28, 20, 12)}
 
 
 def settle(p: Problem) -> Problem:
@@ -56,6 +58,11 @@ class Inside:
     defines: dict[str, int]
     fields: tuple[tuple[str, int], ...]
     certifies: Certifies
+
+
+def end_registers(p: Problem) -> tuple[int, ...]:
+    """Registers that a walk should leave to the end of its row, lest it spill; the most first."""
+    return _END[key_bytes(p.dtype)] if p.certificate or p.repair else ()
 
 
 def at_its_end(p: Problem, team: int, dead: int, registers: int, held: bool) -> Inside | None:

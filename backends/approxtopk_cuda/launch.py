@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .exactness import at_its_end, certified
+from .exactness import at_its_end, certified, end_registers
 from .problem import Device, Launch, Problem, Schedule
 from .tiling import Tiling, tile_block, tile_grid
 from .variants import (
@@ -142,6 +142,11 @@ def _fused(p: Problem, device: Device) -> Launch | None:
             least = max(least, 128)
         # Selection, compiled for sm_80, takes some registers more.
         walk, limit = _walk(p, tiling, least, more=0 if device.halves else 10)
+        for more in end_registers(p):
+            sparing, needed = _walk(p, tiling, least, more)
+            if needed == limit:  # else blocks that are resident together would be the price
+                walk = sparing
+                break
         if threads * limit > 65536:
             continue
         merge = tiling.parts > 1

@@ -191,9 +191,10 @@ template <class Team, class Results> struct Certifier {
       tau = flag(before);
       if (flags == 0) continue;
       known += flags * KB;
-      buckets.each<Team, 4>(flags, listed(), [&](const Entry<Key>(&entries)[4], const u32(&)[4], const bool(&there)[4]) {
+      buckets.each<Team, AT_ONCE>(flags, listed(), [&](const Entry<Key>(&entries)[AT_ONCE], const u32(&)[AT_ONCE],
+                                                       const bool(&there)[AT_ONCE]) {
 #pragma unroll
-        for (int j = 0; j < 4; ++j) better_ones += there[j] && better(entries[j], tau);
+        for (int j = 0; j < AT_ONCE; ++j) better_ones += there[j] && better(entries[j], tau);
       });
     }
     if (known == 0) return true;
@@ -220,8 +221,11 @@ template <class Team, class Results> struct Certifier {
         gather(room, entry, take);
       }
       if (flags == 0) continue;
-      buckets.each<Team, 2>(flags, listed(), [&](const Entry<Key>(&entries)[2], const u32(&)[2], const bool(&there)[2]) {
-        const bool take[2] = {there[0] && better(entries[0], tau), there[1] && better(entries[1], tau)};
+      const int n = AT_ONCE / 2;
+      buckets.each<Team, n>(flags, listed(), [&](const Entry<Key>(&entries)[n], const u32(&)[n], const bool(&there)[n]) {
+        bool take[n];
+#pragma unroll
+        for (int j = 0; j < n; ++j) take[j] = there[j] && better(entries[j], tau);
         gather(room, entries, take);
       });
     }

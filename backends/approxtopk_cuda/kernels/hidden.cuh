@@ -182,9 +182,9 @@ __device__ inline void conclude_stored(const Params& p, const Area& area, Certif
       step = most;
     } else {
       if (flags) {
-        buckets.each<Team, 4>(flags, list, [&](const Entry<Key>(&entries)[4], const u32(&which)[4], const bool(&there)[4]) {
+        buckets.each<Team, AT_ONCE>(flags, list, [&](const Entry<Key>(&entries)[AT_ONCE], const u32(&which)[AT_ONCE], const bool(&there)[AT_ONCE]) {
 #pragma unroll
-          for (int j = 0; j < 4; ++j) {
+          for (int j = 0; j < AT_ONCE; ++j) {
             const Entry<Key> last = {list.keys[which[j]], list.positions[which[j]]};
             if (there[j] && better(entries[j], bar) && better(last, entries[j])) hide(space, entries[j]);
           }

@@ -67,9 +67,9 @@ template <class Team> struct Winners {
     const u32 known = KB * (flags - listed);
     const Flagged flagged = {area.flagged};
     if (known) {
-      buckets.each<Team, 4>(flags, flagged, [&](const Entry<Key>(&entries)[4], const u32(&which)[4], const bool(&there)[4]) {
+      buckets.each<Team, AT_ONCE>(flags, flagged, [&](const Entry<Key>(&entries)[AT_ONCE], const u32(&which)[AT_ONCE], const bool(&there)[AT_ONCE]) {
 #pragma unroll
-        for (int j = 0; j < 4; ++j) {
+        for (int j = 0; j < AT_ONCE; ++j) {
           if (there[j] && better(entries[j], tau) && flagged(which[j]) != tau_bucket) find(entries[j], which[j]);
         }
       });
