@@ -13,7 +13,7 @@ from approxtopk_numpy.backend import NumpyBackend, put_rows, rows_last, take_row
 
 from .launch import LONGEST_KB, is_exact, launch
 from .pieces import select_in_pieces
-from .run import run
+from .run import UNASKED, run
 
 _Array = NDArray[Any]
 _Pair = tuple[_Array, _Array]
@@ -45,7 +45,7 @@ class NumbaBackend(NumpyBackend):
             )
         elif ready:
             ready = _flat(out[0]) and _flat(out[1])
-        exact = np.ones(request.rows if request.certificate else 0, dtype=np.bool_)
+        exact = np.ones(request.rows, np.uint8) if request.certificate else UNASKED
         if request.empty:
             pass
         elif ready:
@@ -67,7 +67,9 @@ class NumbaBackend(NumpyBackend):
                     run(rows, *found, exact[begin:end], some)
                 put_rows(values, begin, end, found[0])
                 put_rows(indices, begin, end, found[1])
-        return (*out, exact.reshape(request.rows_shape)) if request.certificate else out
+        if request.certificate:
+            return (*out, exact.view(np.bool_).reshape(request.rows_shape))
+        return out
 
     def kernel(self, request: Request) -> str:
         if request.empty:

@@ -20,7 +20,7 @@ from approxtopk.backend import count_candidates
 from approxtopk_numpy.keys import order_keys
 
 from .launch import is_exact
-from .run import run
+from .run import UNASKED, run
 
 _Array = NDArray[Any]
 _Places = NDArray[np.int64]
@@ -45,7 +45,7 @@ class Piece(NamedTuple):
 def select_in_pieces(
     row: _Array,
     found: tuple[_Array, _Array],
-    exact: NDArray[np.bool_],
+    exact: NDArray[np.uint8],
     request: Request,
     count: int,
 ) -> None:
@@ -105,7 +105,7 @@ def _run(elements: _Array, request: Request) -> tuple[_Array, _Places]:
         request, shape=(1, len(elements)), axis=1, index_dtype="int64", certificate=False
     )
     values, indices = np.empty(request.k, elements.dtype), np.empty(request.k, np.int64)
-    run(elements, values, indices, np.empty(0, np.bool_), request)
+    run(elements, values, indices, UNASKED, request)
     return values, indices
 
 

@@ -44,23 +44,27 @@ def job(request: Request) -> Job:
     return Job(request, plan, how, levels, how.bits, *shape, alone)
 
 
+#: Stands for a certificate where none is wanted.
+UNASKED = np.empty(0, np.uint8)
+
+
 def run(
-    arr: _Array, values: _Array, indices: _Array, exact: NDArray[np.bool_], request: Request
+    arr: _Array, values: _Array, indices: _Array, exact: NDArray[np.uint8], request: Request
 ) -> None:
     """Select along the last axis, for arrays that are C-contiguous, aligned and not empty.
 
-    `exact` is the certificate, if one is wanted, else empty; an exact answer leaves it as it is.
+    `exact` is the certificate, a byte for each row, or `UNASKED`; an exact answer leaves it as it
+    is.
 
     Elements count by their bits alone: `request.dtype` says what these mean, so an array of
     bfloat16 may come as one of uint16.
     """
     this = job(request)
     x, found = arr.reshape(-1).view(this.bits), values.reshape(-1).view(this.bits)
-    proved = exact.reshape(-1).view(np.uint8)
     if this.alone:
-        _run_rows(this, x, found, indices.reshape(-1), proved, this.rows)
+        _run_rows(this, x, found, indices.reshape(-1), exact, this.rows)
         return
-    _share(this, x, found, indices.reshape(-1), proved)
+    _share(this, x, found, indices.reshape(-1), exact)
 
 
 def _share(this: Job, x: _Array, values: _Array, indices: _Array, exact: _Array) -> None:

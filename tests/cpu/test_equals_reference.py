@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import DTYPES, Case, cases
+from cpu_cases import DTYPES, Case, cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
