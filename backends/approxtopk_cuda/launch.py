@@ -27,6 +27,8 @@ MAX_SORT = 4096
 MAX_EXTRACT = 16
 #: Winners that are found by ranking what reaches a bound, a quarter of it for 64-bit keys.
 MAX_QUICK = 128
+#: Static shared memory of a team for certificate and repair: `CertifySpace` of certify.cuh.
+CERTIFY_SPACE = 1152
 #: Entries of a run that `sort_runs` sorts.
 SORT_RUN = 2048
 #: Blocks of a cluster that share a row's candidates, and how many make that worth while.
@@ -129,72 +131,78 @@ def _fused(p: Problem, device: Device) -> Launch | None:
     """One launch, a team to a row; None where that leaves the device idle or does not fit."""
     if p.sorted and p.k > MAX_SORT:
         return None
-    for team, cluster in _teams(p, device):
-        tiling = tile_block(p, device, team, cluster)
-        if tiling is None:
-            continue
-        threads = 128 if team == 32 else team
-        teams = threads // team
-        blocks = min(p.rows, MAX_GRID // cluster) * cluster // teams
-        resident = max(1, -(-blocks // device.multiprocessors))
-        least = 65536 // (threads * resident)
-        if p.repair and (p.sorted or key_bytes(p.dtype) == 8):  # repair needs more than 64
-            least = max(least, 128)
-        # Selection, compiled for sm_80, takes some registers more.
-        walk, limit = _walk(p, tiling, least, more=0 if device.halves else 10)
-        for more in end_registers(p):
-            sparing, needed = _walk(p, tiling, least, more)
-            if needed == limit:  # else blocks that are resident together would be the price
-                walk = sparing
-                break
-        if threads * limit > 65536:
-            continue
-        merge = tiling.parts > 1
-        if team == 32 and merge and p.n > 1024:
-            continue
-        more = max(tiling.lists * p.kb if merge else 0, _ceil_power_of_two(p.k) if p.sorted else 0)
-        places = p.b * p.kb + more
-        # With one row to a multiprocessor a selection's latency counts, else its work.
-        # Groups for a bound: of a thread's share of the candidates, or of those it found itself.
-        shared_out = merge or cluster > 1
-        groups = min(team, p.b * p.kb if shared_out else -(-p.b // tiling.v))
-        quick = _is_quick(p) and 3 * p.k <= 2 * groups and resident <= 4 and team >= 256
-        held = quick and tiling.passes == 1 and not merge
-        inside = at_its_end(p, team, places, limit, held)
-        shared = teams * (inside.shared if inside else _aligned(places) * entry_bytes(p.dtype))
-        extract = team == 32 and not merge and tiling.passes == 1
-        extract = extract and p.k <= MAX_EXTRACT and tiling.v * p.kb <= 4
-        if extract:
-            shared = 0
-        if (
-            shared + teams * (_space(p, team) + 1152 * (inside is not None))
-            > device.shared_per_block
-        ):
-            continue
-        kernel = _kernel(
-            "fused",
-            "fused",
-            p,
-            threads,
-            max(1, 65536 // limit // threads),
-            TEAM=team,
-            CLUSTER=cluster,
-            MERGE=merge,
-            SORTED=p.sorted,
-            LISTED=0,
-            SHARED=1,
-            EXTRACT=extract,
-            QUICK=quick,
-            HELD=held,
-            GROUPS=_groups(p.k, p.b * p.kb, team),
-            **walk.defines(),
-            **(inside.defines if inside else {"WINNERS": 0}),
-        )
-        grid = min(-(-p.rows // teams), MAX_GRID // cluster) * cluster
-        fields = (*tiling.fields(p), *(inside.fields if inside else ()))
-        certifies = "yes" if extract or not inside else inside.certifies
-        return Launch(kernel, grid, threads, shared, cluster, fields, certifies=certifies)
-    return None
+    tries = (_fused_by(p, device, team, cluster) for team, cluster in _teams(p, device))
+    return next((launch for launch in tries if launch is not None), None)
+
+
+def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | None:
+    """One launch by teams of so many threads, or clusters of so many blocks, if they suit."""
+    tiling = tile_block(p, device, team, cluster)
+    if tiling is None:
+        return None
+    threads = 128 if team == 32 else team
+    teams = threads // team
+    blocks = min(p.rows, MAX_GRID // cluster) * cluster // teams
+    resident = max(1, -(-blocks // device.multiprocessors))
+    walk, limit = _fused_walk(p, device, tiling, least=65536 // (threads * resident))
+    merge = tiling.parts > 1
+    if threads * limit > 65536 or (team == 32 and merge and p.n > 1024):
+        return None
+
+    more = max(tiling.lists * p.kb if merge else 0, _ceil_power_of_two(p.k) if p.sorted else 0)
+    places = p.b * p.kb + more
+    # With one row to a multiprocessor a selection's latency counts, else its work.
+    # Groups for a bound: of a thread's share of the candidates, or of those it found itself.
+    shared_out = merge or cluster > 1
+    groups = min(team, p.b * p.kb if shared_out else -(-p.b // tiling.v))
+    quick = _is_quick(p) and 3 * p.k <= 2 * groups and resident <= 4 and team >= 256
+    held = quick and tiling.passes == 1 and not merge
+    extract = team == 32 and not merge and tiling.passes == 1
+    extract = extract and p.k <= MAX_EXTRACT and tiling.v * p.kb <= 4
+
+    inside = at_its_end(p, team, places, limit, held)
+    shared = teams * (inside.shared if inside else _aligned(places) * entry_bytes(p.dtype))
+    if extract:
+        shared = 0
+    fixed = teams * (_space(p, team) + (CERTIFY_SPACE if inside else 0))
+    if shared + fixed > device.shared_per_block:
+        return None
+    kernel = _kernel(
+        "fused",
+        "fused",
+        p,
+        threads,
+        max(1, 65536 // limit // threads),
+        TEAM=team,
+        CLUSTER=cluster,
+        MERGE=merge,
+        SORTED=p.sorted,
+        LISTED=0,
+        SHARED=1,
+        EXTRACT=extract,
+        QUICK=quick,
+        HELD=held,
+        GROUPS=_groups(p.k, p.b * p.kb, team),
+        **walk.defines(),
+        **(inside.defines if inside else {"WINNERS": 0}),
+    )
+    grid = min(-(-p.rows // teams), MAX_GRID // cluster) * cluster
+    fields = (*tiling.fields(p), *(inside.fields if inside else ()))
+    certifies = "yes" if extract or not inside else inside.certifies
+    return Launch(kernel, grid, threads, shared, cluster, fields, certifies=certifies)
+
+
+def _fused_walk(p: Problem, device: Device, tiling: Tiling, least: int) -> tuple[Walk, int]:
+    """The walk and its registers; what comes after it in the same kernel needs some as well."""
+    if p.repair and (p.sorted or key_bytes(p.dtype) == 8):  # repair needs more than 64
+        least = max(least, 128)
+    # Selection, compiled for sm_80, takes some registers more.
+    walk, limit = _walk(p, tiling, least, more=0 if device.halves else 10)
+    for more in end_registers(p):
+        sparing, needed = _walk(p, tiling, least, more)
+        if needed == limit:  # else blocks that are resident together would be the price
+            return sparing, limit
+    return walk, limit
 
 
 def _space(p: Problem, team: int) -> int:
