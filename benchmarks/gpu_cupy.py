@@ -21,20 +21,8 @@ import torch
 from gpu_timing import Time, floor_us, inputs, save, verify
 
 import approxtopk
+from approxtopk.testing.workloads import GPU_WORKLOADS
 
-#: rows, n, k, dtype.
-WORKLOADS = [
-    (64, 131072, 64, "float32"),
-    (128, 65536, 64, "float32"),
-    (256, 131072, 2048, "float32"),
-    (16384, 16384, 64, "float32"),
-    (256, 131072, 64, "float32"),
-    (1, 2**27, 1024, "float32"),
-    (64, 131072, 64, "bfloat16"),
-    (256, 131072, 2048, "bfloat16"),
-    (32, 4096, 64, "float32"),
-    (8192, 256, 8, "float32"),
-]
 REPEATS = 9
 SPIN = """
 extern "C" __global__ void spin(long long cycles) {
@@ -201,7 +189,7 @@ def main(arguments: Iterable[str]) -> None:
     costs = host_costs()
     for name, microseconds in costs.items():
         print(f"host, {name:26s} {microseconds:7.2f}", flush=True)
-    results = [compare(*workload) for workload in WORKLOADS]
+    results = [compare(w.rows, w.n, w.k, w.dtype) for w in GPU_WORKLOADS]
     for path in arguments:
         save(path, cupy=cupy.__version__, host_us=costs, results=results)
 

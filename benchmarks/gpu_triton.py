@@ -22,6 +22,7 @@ from torch import Tensor
 
 import approxtopk
 from approxtopk import Request
+from approxtopk.testing.workloads import GPU_WORKLOADS
 from approxtopk_torch import cuda
 from approxtopk_triton import launch, policy
 from approxtopk_triton.backend import TritonBackend
@@ -36,19 +37,6 @@ STAGE_1 = [
     (128, 65536, 4096, 2, "float32"),
 ]
 
-#: rows, n, k, dtype: planned for recall 0.99.
-BOTH_STAGES = [
-    (64, 131072, 64, "float32"),
-    (128, 65536, 64, "float32"),
-    (256, 131072, 2048, "float32"),
-    (16384, 16384, 64, "float32"),
-    (256, 131072, 64, "float32"),
-    (1, 2**27, 1024, "float32"),
-    (64, 131072, 64, "bfloat16"),
-    (256, 131072, 2048, "bfloat16"),
-    (32, 4096, 64, "float32"),
-    (8192, 256, 8, "float32"),
-]
 
 Call = Callable[[Tensor], Any]
 
@@ -57,7 +45,8 @@ def requests() -> list[Request]:
     found = [
         Request((rows, n), dtype, "cuda:0", 1, b * kb, b, kb) for rows, n, b, kb, dtype in STAGE_1
     ]
-    for rows, n, k, dtype in BOTH_STAGES:
+    for work in GPU_WORKLOADS:
+        rows, n, k, dtype = work.rows, work.n, work.k, work.dtype
         plan = approxtopk.plan(n, k, recall=0.99)
         found.append(Request((rows, n), dtype, "cuda:0", 1, k, plan.b, plan.kb))
     return found

@@ -28,7 +28,7 @@ class Workload:
 
 
 #: Many and few rows, long and short, the ones that attention, retrieval and training have.
-WORKLOADS = (
+GPU_WORKLOADS = (
     Workload(64, 131_072, 64),
     Workload(128, 65_536, 64),
     Workload(256, 131_072, 2048),
@@ -39,6 +39,10 @@ WORKLOADS = (
     Workload(256, 131_072, 2048, "bfloat16"),
     Workload(32, 4096, 64),
     Workload(8192, 256, 8),
+)
+#: With some for computers that have no GPU.
+WORKLOADS = (
+    *GPU_WORKLOADS,
     Workload(1, 1 << 20, 64),
     Workload(1, 1 << 24, 1024),
     Workload(32, 65_536, 8192),
