@@ -20,7 +20,7 @@ _GATHERED = 2
 _SPACE = 16 * 1024
 _MAX_GRID = 2**31 - 1
 #: Registers that the end of a row takes from the walk, by the size of a key, the most first.
-_END = {4: (16, 12), 8: (28, 20, 12)}
+_END = {4: (16, 12), 8: (60, 28, 20, 12)}
 
 
 def settle(p: Problem) -> Problem:
