@@ -83,8 +83,9 @@ def select_by_buckets(rows: Tensor, request: Request) -> tuple[Tensor, Tensor]:
     if request.candidates > request.k or request.sorted:
         keys, indices = best_first(keys, indices, request.k, packed)
     exact = torch.ones(rows.shape[:-1], dtype=torch.bool, device=rows.device)
-    worst = keys.amin(-1, keepdim=True)
-    worst_index = indices.masked_fill(keys != worst, -1).amax(-1, keepdim=True)
+    if dropped:
+        worst = keys.amin(-1, keepdim=True)
+        worst_index = indices.masked_fill(keys != worst, -1).amax(-1, keepdim=True)
     for key, index in dropped:
         hidden = (key > worst) | ((key == worst) & (index < worst_index))
         exact &= ~hidden.any(-1)
