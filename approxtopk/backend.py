@@ -83,8 +83,8 @@ class Request:
 
     @cached_property
     def itemsize(self) -> int:
-        """Bytes of an element, by the number in its dtype's name."""
-        return int("".join(filter(str.isdigit, self.dtype))) // 8
+        """Bytes of an element."""
+        return itemsize_of(self.dtype)
 
     @cached_property
     def out_shape(self) -> tuple[int, ...]:
@@ -119,6 +119,11 @@ class Request:
     def device_kind(self) -> str:
         """The device without its ordinal."""
         return self.device.partition(":")[0]
+
+
+def itemsize_of(dtype: str) -> int:
+    """Bytes of an element, by the number in its dtype's name."""
+    return int("".join(filter(str.isdigit, dtype))) // 8
 
 
 def count_candidates(n: int, b: int, kb: int) -> int:

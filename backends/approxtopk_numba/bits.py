@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .launch import ITEMSIZE
+from approxtopk.backend import itemsize_of
 
 _Array = NDArray[Any]
 
@@ -31,7 +31,7 @@ class Order(NamedTuple):
 @cache
 def order(dtype: str, largest: bool) -> Order:
     """What to tell the kernels for a dtype's name."""
-    bits = np.dtype(f"u{ITEMSIZE[dtype]}")
+    bits = np.dtype(f"u{itemsize_of(dtype)}")
     everything = 2 ** (8 * bits.itemsize) - 1
     infinity = _INFINITY.get(dtype)
     sign = everything // 2 + 1 if infinity is None and dtype[0] != "u" else 0

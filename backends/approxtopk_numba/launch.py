@@ -35,18 +35,6 @@ PIECES = 4
 #: Winners that are sorted or converted at once, unless one row has more.
 SOME_WINNERS = 1 << 12
 
-ITEMSIZE = {
-    "uint8": 1,
-    "int8": 1,
-    "int16": 2,
-    "float16": 2,
-    "bfloat16": 2,
-    "int32": 4,
-    "float32": 4,
-    "int64": 8,
-    "float64": 8,
-}
-
 
 @dataclass(frozen=True)
 class Launch:
@@ -91,7 +79,7 @@ def is_exact(request: Request) -> bool:
 def launch(request: Request) -> Launch:
     """Policy for a request that is not empty."""
     n, k, b, kb = request.n, request.k, request.b, request.kb
-    itemsize = ITEMSIZE[request.dtype]
+    itemsize = request.itemsize
     threads = max(1, min(most_threads(), request.rows * n * itemsize // BYTES_PER_THREAD))
     tile = TILE_BYTES // itemsize
     exact, parts, collected = is_exact(request), 1, 0

@@ -34,9 +34,6 @@ THREADS_PER_PROCESSOR = 1024
 #: The most threads in a program, and in one that owns a row: there more wait for each other.
 MOST_THREADS, MOST_FUSED = 1024, 512
 
-ITEMSIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
-ITEMSIZE |= {"int8": 1, "uint8": 1, "int16": 2, "int32": 4, "int64": 8}
-
 
 @dataclass(frozen=True)
 class Device:
@@ -127,7 +124,7 @@ def stored(request: Request) -> int:
 
 def key_words(request: Request) -> int:
     """32-bit registers of a key."""
-    return max(1, ITEMSIZE[request.dtype] // 4)
+    return max(1, request.itemsize // 4)
 
 
 def resident(request: Request) -> int:
@@ -148,7 +145,7 @@ def steps(request: Request) -> int:
 def step_bits(request: Request) -> int:
     """Width of the code of a step that a key holds beside it: 0 where it has no room for one."""
     bits = steps(request).bit_length()
-    return bits if bits <= 16 and ITEMSIZE[request.dtype] <= 2 else 0
+    return bits if bits <= 16 and request.itemsize <= 2 else 0
 
 
 def code(request: Request) -> int:
@@ -170,7 +167,7 @@ def loads(request: Request) -> int:
 
 def vector(request: Request) -> int:
     """Elements of a 16-byte load, at most 8."""
-    return min(8, 16 // ITEMSIZE[request.dtype])
+    return min(8, 16 // request.itemsize)
 
 
 def lanes(request: Request, layout: Layout, device: Device, config: Config) -> tuple[int, int, int]:
