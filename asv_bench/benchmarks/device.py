@@ -28,6 +28,12 @@ def inputs(workload: str) -> list[Any]:
     return buffers
 
 
+def as_cupy(buffers: list[Any]) -> list[Any]:
+    """The same memory as CuPy's arrays."""
+    cupy = support.requires("cupy")
+    return [cupy.from_dlpack(arr) for arr in buffers]
+
+
 def microseconds(call: Callable[[Any], object], buffers: list[Any]) -> float:
     """Device time of one call: the median over series of calls."""
     torch = support.requires_gpu()
@@ -58,3 +64,13 @@ def scratch(call: Callable[[Any], object], arr: Any) -> int:
     call(arr)
     torch.cuda.synchronize()
     return int(torch.cuda.max_memory_allocated() - before)
+
+
+def cupy_scratch(call: Callable[[Any], Any], arr: Any) -> int:
+    """The same of CuPy's pool, which keeps what a call has given back."""
+    pool = support.requires("cupy").get_default_memory_pool()
+    call(arr)
+    pool.free_all_blocks()
+    before = pool.total_bytes()
+    call(arr)
+    return int(pool.total_bytes() - before)

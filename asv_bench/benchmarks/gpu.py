@@ -50,21 +50,25 @@ STAGE1 = {
 def measure_plans(backend: str) -> Numbers:
     """Time, scratch and recall of every workload and plan."""
     try:
-        support.requires_backend(backend, support.requires_gpu().empty(8, device="cuda"))
+        torch = support.requires_gpu()
+        support.requires_backend(backend, torch.empty(8, device="cuda"))
     except NotImplementedError as reason:
         return str(reason)
     numbers = {}
     for workload in FIXED:
         buffers, k = device.inputs(workload), support.WORKLOADS[workload].k
         least = buffers[0].topk(k).values[:, -1:]
+        arrays = device.as_cupy(buffers) if backend == "cupy" else buffers
+        scratch = device.cupy_scratch if backend == "cupy" else device.scratch
         for plan, arguments in PLANS.items():
             call = partial(approxtopk.topk, k=k, backend=backend, **arguments(workload))
+            values = torch.from_dlpack(call(arrays[0]).values)
             numbers[f"{workload} {plan}"] = {
-                "time": device.microseconds(call, buffers),
-                "scratch": device.scratch(call, buffers[0]),
-                "recall": (call(buffers[0]).values >= least).float().mean().item(),
+                "time": device.microseconds(call, arrays),
+                "scratch": scratch(call, arrays[0]),
+                "recall": (values >= least).float().mean().item(),
             }
-        del buffers
+        del buffers, arrays
     return numbers
 
 
@@ -119,6 +123,13 @@ class TorchSelection(Selection):
 
     def setup_cache(self) -> Numbers:
         return measure_plans("torch")
+
+
+class CupySelection(Selection):
+    """CuPy's arrays, by the same CUDA kernels."""
+
+    def setup_cache(self) -> Numbers:
+        return measure_plans("cupy")
 
 
 class TritonSelection(Selection):

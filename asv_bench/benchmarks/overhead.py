@@ -50,6 +50,23 @@ class CallOnGPU:
         self.arr.topk(4)
 
 
+class CallOnCupy:
+    """The same on an array of CuPy, and what CuPy's own selection costs the host."""
+
+    def setup(self) -> None:
+        support.requires_gpu()
+        self.cupy = support.requires("cupy")
+        self.arr = self.cupy.random.standard_normal((4, 64), dtype="f4")
+        support.requires_backend("cupy", self.arr)
+        self.time_small()  # compiles
+
+    def time_small(self) -> None:
+        approxtopk.topk(self.arr, 4, b=32, kb=1, backend="cupy")
+
+    def time_argpartition(self) -> None:
+        self.cupy.argpartition(self.arr, 4, axis=1)
+
+
 class Plan:
     """Plans for arguments that no cache has seen."""
 

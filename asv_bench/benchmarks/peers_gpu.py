@@ -31,7 +31,7 @@ def cupy_argpartition(workload: str, buffers: list[Any]) -> float:
     cupy, w = support.requires("cupy"), support.WORKLOADS[workload]
     if w.dtype == "bfloat16":
         raise NotImplementedError("CuPy has no bfloat16")
-    arrays = [cupy.from_dlpack(arr) for arr in buffers]
+    arrays = device.as_cupy(buffers)
     return device.microseconds(lambda arr: cupy.argpartition(arr, w.n - w.k, axis=1), arrays)
 
 
