@@ -11,7 +11,8 @@ import pytest
 
 import approxtopk
 
-sys.path.append(str(Path(__file__).parents[1] / "cuda"))  # its problems serve here too
+for folder in ("cuda", "laws"):  # whose problems and checks serve here too
+    sys.path.append(str(Path(__file__).parents[1] / folder))
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # there are other processes
 
 

@@ -136,6 +136,33 @@ def test_torch_tensors_are_answered_in_kind() -> None:
     assert torch.equal(ours.indices, its.indices)
 
 
+def on_jax(arr: Any) -> Any:
+    jax = pytest.importorskip("jax")
+    return jax.device_put(cupy.asnumpy(arr), jax.devices()[arr.data.device_id])
+
+
+def on_numba(arr: Any) -> Any:
+    return pytest.importorskip("numba.cuda").as_cuda_array(Described(arr))
+
+
+def on_torch(arr: Any) -> Any:
+    return pytest.importorskip("torch").from_dlpack(arr)
+
+
+@pytest.mark.parametrize("other", [on_jax, on_numba, on_torch])
+def test_a_device_that_is_not_current(other: Callable[[Any], Any]) -> None:
+    if cupy.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("needs two CUDA devices")
+    plan = PLANS["fused"]
+    with cupy.cuda.Device(1):
+        arr = normal(plan[0])
+    result = select(other(arr), plan)
+    assert cupy.cuda.runtime.getDevice() == 0
+    assert all(cupy.from_dlpack(array).data.device_id == 1 for array in result)
+    with cupy.cuda.Device(1):
+        assert agrees(result, arr, plan)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [

@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checks import CHECKS, checks_of
 from tensors import torch_array, torch_to_numpy
 
 from approxtopk.backend import SUPPORTED_DTYPES
-from approxtopk.testing import check_backend
+from approxtopk.testing import Subject
 
 torch = pytest.importorskip("torch")
+if not torch.cuda.is_available():
+    pytest.skip("torch finds no CUDA device", allow_module_level=True)  # hundreds at once
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device"),
-]
+pytestmark = pytest.mark.gpu
 
 
 def cuda_tensor(array: np.ndarray) -> Any:
@@ -31,8 +31,11 @@ def from_cuda(tensor: Any) -> np.ndarray:
     return torch_to_numpy(tensor.cpu())
 
 
-@pytest.mark.parametrize("dtype", SUPPORTED_DTYPES)
-def test_cuda_tensors_keep_the_laws(dtype: str) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "what"),
+    [(dtype, what) for dtype in SUPPORTED_DTYPES for what in checks_of(dtype)],
+)
+def test_cuda_tensors_keep_what_is_promised(dtype: str, what: str) -> None:
     if dtype == "bfloat16":
         pytest.importorskip("ml_dtypes")
-    check_backend("torch", to_array=cuda_tensor, to_numpy=from_cuda, dtypes=[dtype], max_examples=5)
+    CHECKS[what](Subject("torch", cuda_tensor, from_cuda, [dtype]), dtype)
