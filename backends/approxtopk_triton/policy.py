@@ -74,7 +74,7 @@ def default(request: Request, layout: Layout, device: Device) -> Config:
     """The configuration to use where nothing was measured."""
     if can_fuse(request, layout) and 3 * request.rows >= device.processors:
         share = THREADS_PER_PROCESSOR * 2 * device.processors // request.rows
-        fewest = ceil_pow2(request.b) * request.kb // 16
+        fewest = ceil_pow2(-(-ceil_pow2(request.b) * request.kb // 16))
         threads = min(max(floor_pow2(share), fewest, device.warp_size), MOST_FUSED)
         threads = min(threads, max(device.warp_size, ceil_pow2(request.n) // 4))
         return Config(True, max(1, threads // device.warp_size), loads(request))

@@ -18,6 +18,7 @@ SHAPES = [
     ((64, 131072), 64, 256, 2),
     ((128, 2**20), 65536, 32768, 2),
     ((16384, 16384), 64, 96, 3),
+    ((16384, 16384), 64, 512, 3),
     ((8192, 256), 8, 5, 4),
     ((256, 131072), 2048, 3072, 3),
     ((100000, 1), 1, 1, 1),
@@ -55,6 +56,7 @@ def test_every_configuration_can_be_launched(request_: Request, device: Device) 
         filled = {"x", *schedule.OUTPUT, *schedule.UNORDERED}
         for launch in schedule.launches(request_, layout, device, config):
             assert 1 <= launch.programs < 2**31
+            assert power_of_two(launch.warps)
             assert launch.warps * device.warp_size <= policy.MOST_THREADS
             assert set(launch.arrays) - filled <= {launch.creates and launch.creates[0]}
             for name in "RBSU":
