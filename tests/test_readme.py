@@ -36,7 +36,7 @@ def test_the_console_prints_its_output():
     for command, output in sessions:
         words = command.removeprefix("$ approxtopk ").split()
         done = subprocess.run(
-            [sys.executable, "-m", "approxtopk.cli", *words],
+            [sys.executable, "-m", "approxtopk", *words],
             capture_output=True,
             text=True,
             timeout=60,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import BackendStatus, backends, validate
+from .. import BackendStatus, backends, dispatch, validate
 
 #: Inputs rotate through so many bytes, so that no cache still holds the one that comes next.
 ROTATED = 256 << 20
@@ -60,7 +60,11 @@ class Inputs:
         try:
             return cls(library, put(drawn, device=device), rows)
         except TypeError:  # a library of one kind of device, which asks for no name of it
-            return cls(library, put(drawn), rows)
+            made = cls(library, put(drawn), rows)
+        about = dispatch.describer(type(made.whole)).describe(made.whole)
+        if about and ":" in device and about.device != device:
+            raise ValueError(f"{library} makes its arrays on {about.device}, not on {device}")
+        return made
 
     @property
     def module(self) -> Any:

@@ -170,7 +170,9 @@ def test_a_library_that_takes_no_device(monkeypatch):
             return array.astype(dtype)
 
     monkeypatch.setattr(timing, "import_module", lambda name: Library())
-    inputs = timing.Inputs.make("some", 2, 8, "float32", "abacus:1")
+    with pytest.raises(ValueError, match="some makes its arrays on cpu, not on abacus:1"):
+        timing.Inputs.make("some", 2, 8, "float32", "abacus:1")
+    inputs = timing.Inputs.make("some", 2, 8, "float32", "abacus")
     assert inputs.whole.shape[1] == 8
     assert len(inputs.copies) >= 2
     assert all(copy.shape == (2, 8) for copy in inputs.copies)

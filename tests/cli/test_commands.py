@@ -132,7 +132,7 @@ def test_without_the_extra_it_says_what_to_install(missing, tmp_path):
 
 
 def test_python_m():
-    command = [sys.executable, "-m", "approxtopk.cli", "plan", "1000", "10"]
+    command = [sys.executable, "-m", "approxtopk", "plan", "1000", "10"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "→" in done.stdout
