@@ -2,17 +2,21 @@
 
     python asv_bench/machine.py NAME
 
-What asv finds out by itself is taken: system, processor, cores and memory. The name is what
-results are filed under and what the dashboard shows, so it says what the machine is, such as
-``2-core-x86_64-cpu``.
+The name is what results are filed under and what the dashboard shows, so it says what the machine
+is, such as ``2-core-x86_64-cpu``. Where it has results it is described as it was for them, lest
+the dashboard take it for another machine; else what asv finds out is taken.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 
 from asv.machine import Machine, MachineCollection
 from asv.util import UserError
+
+RESULTS = Path(__file__).parent / "results"
 
 
 def describe(name: str, path: str | None = None) -> None:
@@ -20,7 +24,10 @@ def describe(name: str, path: str | None = None) -> None:
     try:
         MachineCollection.load(name, _path=path)
     except UserError:
-        MachineCollection.save(name, Machine.get_defaults() | {"machine": name}, _path=path)
+        known = RESULTS / name / "machine.json"
+        about = json.loads(known.read_text()) if known.exists() else Machine.get_defaults()
+        about.pop("version", None)
+        MachineCollection.save(name, about | {"machine": name}, _path=path)
 
 
 if __name__ == "__main__":
