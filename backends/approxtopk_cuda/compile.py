@@ -23,7 +23,7 @@ _PARTS = {
     "stage1": ("element", "params", "output", "team", "merge", "ranking", "queue", "stage1"),
     "fused": (
         *("element", "params", "output", "team", "cluster", "merge", "ranking", "queue", "stage1"),
-        *("listed", "select", "quick", "sort", "finish", "buckets", "certify", "hidden", "winners"),
+        *("listed", "select", "quick", "sort", "finish", "buckets", "certify", "hidden", "losses"),
     ),
     "stage2": (
         *("element", "params", "output", "team", "cluster", "merge"),

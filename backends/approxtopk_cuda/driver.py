@@ -24,14 +24,14 @@ _SHARED_CARVEOUT = 9  # CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT
 _CLUSTER_DIMENSION = 4  # CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
 _UNCHECKED_SHARED = 32 * 1024  # more, with what a kernel has statically, must be asked for
 
-#: struct Params of params.cuh: 8 pointers, rows, 9 strides, 20 numbers.
-_PARAMS = struct.Struct("<8Qq9q20I")
+#: struct Params of params.cuh: 8 pointers, rows, 9 strides, 21 numbers.
+_PARAMS = struct.Struct("<8Qq9q21I4x")
 _POINTERS = struct.Struct("<8Q")
 
 _NUMBERS = (
     *("inner", "n", "b", "k", "candidates", "steps", "rest", "tile", "parts", "splits"),
     *("block_rows", "passes", "vector_out", "length", "width"),
-    *("entries", "range", "run", "longer", "droppers"),
+    *("entries", "range", "run", "longer", "droppers", "group"),
 )
 
 

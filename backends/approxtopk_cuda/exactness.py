@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .problem import Certifies, Device, Launch, Problem, Schedule
+from .tiling import Tiling
 from .variants import Kernel, common_defines, entry_bytes, key_bytes
 
-__all__ = ["at_its_end", "certified", "end_registers", "settle"]
+__all__ = ["at_its_end", "certified", "end_registers", "lost_group", "settle"]
 
 #: Winners that a block sorts in shared memory.
 MAX_SORT = 4096
@@ -40,13 +41,16 @@ def certified(p: Problem, device: Device, schedule: Schedule) -> Schedule:
     done = schedule.launches[-1].certifies
     if done == "yes":
         return replace(schedule, name=name)
-    launch, entries = _certify(p, device, marked=done == "marks")
+    group = schedule.launches[0].lost_group
+    launch, entries = _certify(p, device, group, marked=done == "marks")
+    marks = -(-p.rows // 4) if done == "marks" else 0
+    lost = p.rows * -(-p.b // group) if group else 0
     return replace(
         schedule,
         name=name,
         launches=(*schedule.launches, launch),
         entries=max(schedule.entries, entries),
-        spare_entries=max(schedule.spare_entries, -(-p.rows // 4) if done == "marks" else 0),
+        spare_entries=max(schedule.spare_entries, marks, lost),
     )
 
 
@@ -65,28 +69,33 @@ def end_registers(p: Problem) -> tuple[int, ...]:
     return _END[key_bytes(p.dtype)] if p.certificate or p.repair else ()
 
 
-def at_its_end(p: Problem, team: int, dead: int, registers: int, held: bool) -> Inside | None:
-    """For a team with so many threads, and registers of each; None where nothing is asked.
+def at_its_end(p: Problem, tiling: Tiling, dead: int, registers: int, held: bool) -> Inside | None:
+    """For a team with so many registers of a thread; None where nothing is asked.
 
-    `dead` places of its shared memory hold nothing of use by then, `held`: nor did they ever.
+    `dead` places of its shared memory hold nothing of use by then.
     """
     if not (p.certificate or p.repair):
         return None
     slow = p.repair and registers > 64  # what is seldom needed would spill
     marks = -(-p.b // 4) + p.k // p.kb
-    entries = _entries(p, team) if slow else 0
+    entries = max(_entries(p, tiling.threads), dead - marks) if slow else 0
+    places = max(dead, entries + marks)
+    key, groups = key_bytes(p.dtype), _aligned(-(-p.b // lost_group(p, tiling)))
     if held:
-        entries = max(entries, dead)
-        places = entries + p.k
+        losses = groups * (2 * key + 4) + 4 * _aligned(p.k)
     else:
-        entries = max(entries, dead - marks) if slow else 0
-        places = max(dead, entries + marks)
+        losses = (groups + (_aligned(tiling.lists) if tiling.parts > 1 else 0)) * key
     return Inside(
-        _aligned(places) * entry_bytes(p.dtype) + 4 * marks * held,
-        {"WINNERS": 1, "NOTED": held, "REPAIR": p.repair, "SLOW": slow},
+        _aligned(places) * entry_bytes(p.dtype) + losses,
+        {"WINNERS": 1, "LOST": 1, "REPAIR": p.repair, "SLOW": slow},
         (*_bucket_fields(p, p.b), ("entries", entries)),
         "marks" if p.repair and not slow else "yes",
     )
+
+
+def lost_group(p: Problem, tiling: Tiling) -> int:
+    """Buckets of which stage 1 tells the best key that they lost together; as in stage1.cuh."""
+    return tiling.v if p.interleaved and tiling.parts == 1 else 1
 
 
 def _bucket_fields(p: Problem, in_range: int) -> tuple[tuple[str, int], ...]:
@@ -96,8 +105,11 @@ def _bucket_fields(p: Problem, in_range: int) -> tuple[tuple[str, int], ...]:
     return (("range", in_range), ("run", run), ("longer", longer), ("droppers", droppers))
 
 
-def _certify(p: Problem, device: Device, marked: bool) -> tuple[Launch, int]:
-    """The launch, and the entries of scratch memory that it needs."""
+def _certify(p: Problem, device: Device, group: int, marked: bool) -> tuple[Launch, int]:
+    """The launch, and the entries of scratch memory that it needs.
+
+    `group`: as `Launch.lost_group`, of stage 1.
+    """
     threads = _threads(p, device)
     words = (device.shared_per_block - _SPACE) // 4
     entry = entry_bytes(p.dtype) // 4  # words of one
@@ -120,12 +132,13 @@ def _certify(p: Problem, device: Device, marked: bool) -> tuple[Launch, int]:
         SORTED=str(int(p.sorted)),
         SHARED=str(int(shared)),
         MARKED=str(int(marked)),
+        LOST=str(int(group > 0)),
         LISTED="0",
         QUICK="0",
         GROUPS="0",
     )
     kernel = Kernel("certify", "certify", tuple(sorted(macros.items())))
-    fields = (*_bucket_fields(p, buckets), ("rows", p.rows), ("entries", entries))
+    fields = (*_bucket_fields(p, buckets), ("rows", p.rows), ("entries", entries), ("group", group))
     grid = min(p.rows, 2 * device.multiprocessors if marked else _MAX_GRID)
     launch = Launch(kernel, grid, threads, 4 * (places + marks), fields=fields, certifies="yes")
     return launch, 0 if shared else p.rows * entries

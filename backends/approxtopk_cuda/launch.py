@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .exactness import at_its_end, certified, end_registers
+from .exactness import at_its_end, certified, end_registers, lost_group
 from .problem import Device, Launch, Problem, Schedule
-from .tiling import Tiling, tile_block, tile_grid
+from .tiling import Tiling, list_bytes, tile_block, tile_grid
 from .variants import (
     LIMITS,
     Kernel,
@@ -69,7 +69,7 @@ def _stages(p: Problem, device: Device) -> Schedule:
         return Schedule("fused", (fused,), size)
 
     places = p.b * p.kb
-    first = _stage1(p, tiling, output=False)
+    first = _stage1(p, tiling, output=False, lost=not listed and tiling.splits == 1)
     shift = _walk(p, tiling)[0].key_shift
     entries = p.rows * tiling.splits * places
     if not listed:
@@ -103,8 +103,10 @@ def _walk(p: Problem, tiling: Tiling, least: int = 0, more: int = 0) -> tuple[Wa
     return walk, budget.limit
 
 
-def _stage1(p: Problem, tiling: Tiling, output: bool) -> Launch:
+def _stage1(p: Problem, tiling: Tiling, output: bool, lost: bool = False) -> Launch:
+    """Stage 1 alone. `lost`: there is room for what certificates ask for."""
     merge = tiling.parts > 1
+    group = lost_group(p, tiling) if lost and (p.certificate or p.repair) else 0
     turning = turning_registers(p.kb, tiling.v, p.index_bytes) if output and not merge else 0
     walk, limit = _walk(p, tiling, more=turning)
     blocks = max(1, 65536 // limit // tiling.threads)
@@ -116,12 +118,14 @@ def _stage1(p: Problem, tiling: Tiling, output: bool) -> Launch:
         blocks,
         OUTPUT=output,
         MERGE=merge,
+        LOST=group > 0,
         **walk.defines(),
     )
     tiles = -(-p.b // tiling.tile)
     work = -(-p.rows // tiling.block_rows) * tiles * tiling.splits
-    shared = tiling.lists * p.kb * entry_bytes(p.dtype) if merge else 0
-    return Launch(kernel, min(work, MAX_GRID), tiling.threads, shared, fields=tiling.fields(p))
+    shared = tiling.lists * list_bytes(p) if merge else 0
+    grid, fields = min(work, MAX_GRID), tiling.fields(p)
+    return Launch(kernel, grid, tiling.threads, shared, fields=fields, lost_group=group)
 
 
 # ---- both stages in one launch ------------------------------------------------------------------
@@ -160,7 +164,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     extract = team == 32 and not merge and tiling.passes == 1
     extract = extract and p.k <= MAX_EXTRACT and tiling.v * p.kb <= 4
 
-    inside = at_its_end(p, team, places, limit, held)
+    inside = at_its_end(p, tiling, places, limit, held)
     shared = teams * (inside.shared if inside else _aligned(places) * entry_bytes(p.dtype))
     if extract:
         shared = 0

@@ -9,13 +9,14 @@ from .variants import (
     LIMITS,
     element_bytes,
     entry_bytes,
+    key_bytes,
     queues_for,
     registers,
     wave_limits,
     widest_load,
 )
 
-__all__ = ["Tiling", "tile_block", "tile_grid"]
+__all__ = ["Tiling", "list_bytes", "tile_block", "tile_grid"]
 
 #: Threads of a block of stage 1 alone: few, so that the last blocks leave little idle; more where
 #: they share buckets.
@@ -88,7 +89,7 @@ def tile_grid(p: Problem, device: Device, most_splits: int) -> Tiling:
     if p.interleaved and not rows_first:
         run = min(p.b, max(v, _LEAST_RUN // element_bytes(p.dtype))) if p.b % v == 0 else p.b
     most = max(_least_parts(p, v, longest), _floor_power_of_two(space // (rows_at_least * run)))
-    lists = _MOST_LISTS // (p.kb * entry_bytes(p.dtype))
+    lists = _MOST_LISTS // list_bytes(p)
     splits = 1
     if parts > most:
         parts = most
@@ -143,6 +144,12 @@ def tile_block(p: Problem, device: Device, team: int, cluster: int) -> Tiling | 
     return Tiling(team, v, False, 1, tile, parts, 1, passes, steps, queues)
 
 
+def list_bytes(p: Problem) -> int:
+    """Shared memory of a list to merge: its entries, and the best key lost where that is asked."""
+    lost = key_bytes(p.dtype) if p.certificate or p.repair else 0
+    return p.kb * entry_bytes(p.dtype) + lost
+
+
 def _rows_first(p: Problem) -> bool:
     """Whether neighbouring threads should take neighbouring rows: they are closer in memory."""
     return p.step != 1 and p.inner >= 8 and abs(p.inner_stride) < abs(p.step)
@@ -155,7 +162,7 @@ def _width(p: Problem, device: Device, longest: int, rows_first: bool, most: int
     v = widest_load(p.dtype, p.kb, p.alignment, longest, device.halves)
     if p.interleaved:
         # A b that v does not divide needs parts, and all buckets in one block.
-        space = most * v * p.kb * entry_bytes(p.dtype)
+        space = most * v * list_bytes(p)
         fits = p.b % v == 0 or (p.b <= most and longest >= 2 * v and space <= _MOST_LISTS)
     else:
         fits = p.n % p.b == 0 and longest % v == 0

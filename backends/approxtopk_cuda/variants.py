@@ -112,6 +112,7 @@ def common_defines(
         "INDEX_BYTES": str(index_bytes),
         "THREADS": str(threads),
         "MIN_BLOCKS": str(blocks),
+        "LOST": "0",
     }
 
 

@@ -44,8 +44,8 @@ CERTIFY: dict[str, Any] = {"certificate": True}
             REPAIR | {"sorted": True},
         ),
         ("candidates", DEVICE, (24, 3000, 200, 150, 3), "int8", CERTIFY | {"interleaved": False}),
-        ("noted", WIDER, (8, 8192, 64, 2048, 2), "float32", REPAIR),
-        ("noted", WIDER, (8, 8192, 64, 2048, 1), "float32", CERTIFY),
+        ("held", WIDER, (8, 8192, 64, 2048, 2), "float32", REPAIR),
+        ("held", WIDER, (8, 8192, 64, 2048, 1), "float32", CERTIFY),
         ("two stages", TIGHT, (2, 20000, 500, 10000, 1), "float32", REPAIR),
     ],
 )
@@ -58,7 +58,7 @@ def test_schedules(
         plan = schedule(p, device)
         assert isinstance(plan, Schedule)
         macros = dict(plan.launches[0].kernel.defines)
-        assert macros.get("NOTED", "0") == str(int(kind == "noted"))
+        assert macros.get("HELD", "0") == str(int(kind == "held"))
         assert (dict(plan.launches[-1].fields)["range"] < b) == (device is TIGHT)
         assert len(plan.launches) == {"candidates, marks": 2, "two stages": 3}.get(kind, 1)
         request = Request(

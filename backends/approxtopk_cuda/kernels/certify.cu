@@ -8,6 +8,7 @@
 //          the results are the true top k. REPAIR 1: they are made so.
 //   SHARED 0   what repair gathers does not fit in shared memory.
 //   MARKED     only some rows need it, those that an earlier launch has marked.
+//   LOST       stage 1 left the best key that each group of buckets lost in spare_keys [rows][groups].
 // Moves    the results, and flagged buckets: 0.1 to 2 % of a row's elements on random data; see certify.cuh.
 
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) certify(const Params p) {
@@ -22,6 +23,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) certify(const 
   __shared__ CertifySpace space;
   Area area;
   area.entries = p.entries;
+  area.lost = 0, area.group = p.group;
 #if SHARED
   const u32 places = (p.entries + 3) / 4 * 4;
   area.keys = (Key*)shared;
@@ -40,6 +42,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) certify(const 
     area.keys = p.keys + row * p.entries;
     area.positions = p.positions + row * p.entries;
 #endif
+    if (LOST) area.lost = p.spare_keys + row * ((p.b + p.group - 1) / p.group);
     const RowEnds ends = ends_of(p, row);
     const WrittenResults results = {p, ends};
     Certifier<Team, WrittenResults> certifier(p, area, space, select_space, ends, results);

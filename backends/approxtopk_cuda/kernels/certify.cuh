@@ -4,7 +4,7 @@
 // tie the lower index. Stage 1 kept the best KB of every bucket. If fewer than KB results better than
 // tau lie in a bucket, one of those that it kept is not better than tau, so nothing that it dropped
 // is. The other buckets, if they dropped any, are *flagged*: they alone can hide an element better
-// than tau.
+// than tau. Where it is known of what was lost that it is worse than tau, they are not.
 //
 // 1. flag      Results are counted by bucket, buckets with KB of them listed; tau's is none of them.
 // 2. certify   Flagged buckets are read again. Of each, KB results are better than tau; any other
@@ -18,17 +18,15 @@
 //
 // Nothing in the result depends on the order of threads.
 //
-// From the command line: REPAIR (0, 1), SORTED (of repaired rows), NOTED (0, 1: see winners.cuh).
+// From the command line: REPAIR (0, 1), SORTED (of repaired rows).
 
 // Which rows are left to a launch of certify: a byte for each, in scratch memory.
 __device__ inline u8* marks_of(const Params& p) { return (u8*)p.spare_keys; }
 
 // A team's memory while it looks after a row.
 struct Area {
-#if NOTED
-  Key* winner_keys;  // k results
-  u32* winner_positions;
-#endif
+  const Key* lost;  // the best key that each `group` of buckets lost, or null
+  u32 group;
   Key* keys;  // what repair gathers: `entries` places, shared or (SHARED 0) global memory
   u32* positions;
   u32 entries;
@@ -85,7 +83,8 @@ template <class Team, class Results> struct Certifier {
   const Buckets buckets;
   u32 first, flags;  // buckets before the range; flagged ones in it
   Entry<Key> tau;    // of the results; while repairing the k-th best so far, or worse
-  u32 tau_bucket;    // of the results
+  Key bar;           // the key of the worst result, and
+  u32 tau_bucket;    // where it is
   u32 held;          // entries gathered
 
   __device__ Certifier(const Params& params, const Area& a, CertifySpace& s, SelectSpace<Team::size>& t, const RowEnds& e,
@@ -128,23 +127,32 @@ template <class Team, class Results> struct Certifier {
       if (bucket < p.droppers && at < p.range) atomicAdd(&area.counts[at / 4], 1u << at % 4 * 8);
     }
     const Entry<Key> last = worst<Team>(space, mine);
-    tau_bucket = buckets.of(last.index);
+    bar = last.key, tau_bucket = buckets.of(last.index);
     Team::sync();
     list();
     Team::sync();
     return last;
   }
 
+  // Whether all that a bucket lost is known to be worse than tau.
+  __device__ bool lost_little(u32 bucket) const { return area.lost && area.lost[bucket / area.group] >> KEY_SHIFT < bar; }
+
   // Whether results fill a bucket: KB of them, all better than tau.
   __device__ bool is_flagged(u32 bucket) const {
     const u32 at = bucket - first;
-    return bucket != tau_bucket && (area.counts[at / 4] >> at % 4 * 8 & 0xFF) == KB;
+    return bucket != tau_bucket && (area.counts[at / 4] >> at % 4 * 8 & 0xFF) == KB && !lost_little(bucket);
   }
 
   // The same for the four buckets of a word of counts: a bit in the byte of each.
   __device__ u32 flags_of(u32 word) const {
     const u32 own = tau_bucket - first;
-    return __vcmpeq4(area.counts[word], KB * 0x01010101u) & 0x01010101u & ~(own / 4 == word ? 1u << own % 4 * 8 : 0);
+    u32 mask = __vcmpeq4(area.counts[word], KB * 0x01010101u) & 0x01010101u & ~(own / 4 == word ? 1u << own % 4 * 8 : 0);
+#pragma unroll
+    for (u32 j = 0; j < 4; ++j) {
+      const u32 bit = 1u << j * 8;
+      if (mask & bit && lost_little(first + word * 4 + j)) mask &= ~bit;
+    }
+    return mask;
   }
 
   // Flagged buckets in rising order: each warp looks through words that are neighbours.

@@ -10,8 +10,7 @@
 //   CLUSTER > 1      few rows: blocks walk different buckets and leave their candidates in the
 //                    shared memory of the first, which selects.
 //   HELD             few winners: candidates stay in registers, but for those that reach a bound.
-//   WINNERS          certificate or repair is asked for, which a row's team does at once. NOTED, with HELD:
-//                    results are noted as they are found; else candidates are there to be looked at.
+//   WINNERS          certificate or repair is asked for, which a row's team does at once; see losses.cuh.
 // Moves    each element once, and the output: candidates never leave the chip.
 
 // Candidate (i, bucket) has the place i * b + bucket in the first block of the cluster.
@@ -19,6 +18,9 @@ struct CandidateSink {
   Key* keys;
   u32* positions;
   u32 b, bucket0;
+#if WINNERS && MERGE
+  Key* lost;
+#endif
 #if CLUSTER > 1
   u32 remote_keys, remote_positions;
 #endif
@@ -46,8 +48,11 @@ struct CandidateSink {
     store<false>(positions + at, level_positions);
 #endif
   }
-  __device__ void operator()(u32, u32 bucket, const Entry<Key> (&best)[KB]) const {
+  __device__ void operator()(u32, u32 bucket, const Entry<Key> (&best)[KB], Key best_lost) const {
     if (bucket0 + bucket >= b) return;
+#if WINNERS && MERGE
+    Losses::put(lost + bucket0 + bucket, best_lost);
+#endif
 #pragma unroll
     for (int i = 0; i < KB; ++i) put(i * b + bucket0 + bucket, best[i].key, best[i].index);
   }
@@ -65,6 +70,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     Place place = place_of(p, share, row, share.bucket, 0);
     if (share.row || share.part) place.length = 0;
     walk(queues, place);
+#if WINNERS
+    const Entry<Key> last = Losses::best_last(queues, place);
+#endif
     Entry<Key> mine[V * KB];  // best first
 #pragma unroll
     for (int u = 0; u < V; ++u) {
@@ -96,8 +104,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     }
     const RowEnds ends = ends_of(p, row);
 #if WINNERS
-    winner.key >>= KEY_SHIFT;
-    const bool exact = certify_warp(p, ends, winner);
+    const bool exact = certify_warp(p, ends, share.bucket, queues.lost_key(), last, winner);
     winner.key <<= KEY_SHIFT;
 #if !REPAIR
     if (Team::lane() == 0) p.exact[row] = exact;
@@ -136,7 +143,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   const u32 dead = KB * p.b + more_places;  // when the winners are known
 #if WINNERS
   const u32 marks = (p.b + 3) / 4 + p.k / KB;
-  const u32 needed = p.entries + (NOTED ? p.k : marks);  // at the end
+  const u32 needed = p.entries + marks;  // at the end
   const u32 places = ((needed > dead ? needed : dead) + 3) / 4 * 4;
 #else
   const u32 places = (dead + 3) / 4 * 4;  // aligned
@@ -148,18 +155,18 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #if WINNERS
   __shared__ CertifySpace certify_spaces[teams];
   CertifySpace& certify_space = certify_spaces[team];
+  Losses losses(p, shared + teams * places * (sizeof(Key) + 4) + team * Losses::bytes_of(p));
+#if !HELD
+  losses.candidates = keys + (KB - 1) * p.b;
+  losses.positions = positions + (KB - 1) * p.b;
+#endif
   Area area;
+  area.lost = losses.keys;
+  area.group = GROUP;
   area.entries = p.entries;
   area.keys = keys;
   area.positions = positions;
-#if NOTED
-  area.winner_keys = keys + p.entries;
-  area.winner_positions = positions + p.entries;
-  area.counts = (u32*)((Key*)shared + teams * places) + teams * places + team * marks;
-  Winners<Team>::prepare(p, area);
-#else
   area.counts = positions + p.entries;
-#endif
   area.flagged = area.counts + (p.b + 3) / 4;
 #endif
 
@@ -167,6 +174,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   sink.keys = keys;
   sink.positions = positions;
   sink.b = p.b;
+#if WINNERS && MERGE
+  sink.lost = losses.keys;
+#endif
 #if CLUSTER > 1
   sink.remote_keys = remote(keys, 0);
   sink.remote_positions = remote(positions, 0);
@@ -176,11 +186,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 
   for (i64 row = (i64)(blockIdx.x / CLUSTER) * teams + team; row < p.rows; row += (i64)(gridDim.x / CLUSTER) * teams) {
     cluster_arrive_only();  // this block runs, and is done with the row before
-#if NOTED
-    Winners<Team>::begin(certify_space);
-#elif HELD
+#if HELD
     RowEnds ends = ends_of(p, row);
-    const OutputSink output = {p, ends};
     // Now, and not when time is short: what this needs takes long to come from constant memory.
     asm volatile("" : "+l"(ends.arr), "+l"(ends.values), "+l"(ends.indices));
 #endif
@@ -194,19 +201,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
       walk(queues, place);
       if (pass == 0) cluster_wait();
 
-#if NOTED
-      const Winners<Team> winners(p, area, certify_space, row);
-      const OutputSink written = {p, winners.ends};
-      const NotingSink<Team> output = {written, winners};
-#elif !HELD
+#if !HELD
       const RowEnds ends = ends_of(p, row);
+#endif
       const OutputSink written = {p, ends};
 #if WINNERS
+      if (!MERGE && active && bucket < p.b) losses.set(bucket, queues, place);
       Entry<Key> worst = {~(Key)0, 0};
-      const WorstSink output = {written, worst};
+      const WinnerSink output = {written, losses, worst};
 #else
       const OutputSink& output = written;
-#endif
 #endif
       bool done = false, ordered = true;
 #if HELD
@@ -214,7 +218,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #endif
       if (!done) {
 #if MERGE
-        const Lists<Key> lists = {more_keys, more_positions, p.parts * p.tile};
+        Lists<Key> lists = {more_keys, more_positions, p.parts * p.tile};
+#if WINNERS
+        lists.lost = losses.of_lists(p);
+#endif
         Team::sync();  // the lists of the pass before have been read
 #endif
 #pragma unroll
@@ -239,6 +246,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #endif
         }
 #if MERGE
+#if WINNERS
+        if (active) {
+#pragma unroll
+          for (int u = 0; u < V; ++u) lists.lost[share.list + u * share.list_step] = queues.lost_key();
+        }
+#endif
         merge_parts<Team, Key, KB>(lists, 1, p.parts, p.tile, sink);
 #endif
       }
@@ -254,10 +267,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
           ordered = finish<Team>(p, selector, row, list, output);
         }
       }
-#if NOTED
-      if (block == 0) conclude_noted<Team>(p, area, certify_space, spaces[team], row, winners, ordered);
-#elif WINNERS
-      if (block == 0) conclude_stored<Team>(p, area, certify_space, spaces[team], row, keys, positions, worst, ordered);
+#if WINNERS
+      if (block == 0) conclude<Team>(p, area, certify_space, spaces[team], row, losses, worst, ordered);
 #endif
     }
     Team::sync();

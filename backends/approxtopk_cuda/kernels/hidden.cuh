@@ -1,13 +1,10 @@
-// Certificate and repair at the end of the fused kernel, where hidden elements are few.
+// Hidden elements, where they are few, put among a row's results at the end of the fused kernel.
 //
-// The steps are those of certify.cuh, shortened for what is usual. Stage 1's candidates are still
-// there: a bucket is flagged if the last of its KB is better than tau, and what it dropped is worse than
-// that last one, so what lies between the two was hidden. No results need be counted. Up to 32 hidden
-// elements are put in order among the results, or (if these are in none) in the places of the worst.
+// Up to 32 are put in order among the results, or (if these are in none) in the places of the worst.
 // Where there are more, certify.cuh repairs: at once (SLOW 1), or in a launch of its own for the rows
 // that are marked (SLOW 0).
 //
-// From the command line: WINNERS (0, 1: this is asked for), REPAIR, SLOW, KB.
+// From the command line: WINNERS (0, 1: certificate or repair is asked for), REPAIR, SLOW, KB.
 
 #if WINNERS
 // A hidden element to the list.
@@ -105,15 +102,13 @@ template <class Team> struct Placer {
 };
 #endif
 
-// After a barrier since hidden elements were listed, or (`few` is false) too many to be listed: p.exact
-// says whether there are none, or (REPAIR) there are none any more. `ordered`: results are best first.
-// Ends with a barrier.
+// Whether a row's answer is exact goes out; or (REPAIR) it is made so, at once or later. Hidden elements
+// have been listed before a barrier; `ordered`: results are best first. Ends with a barrier.
 template <class Team>
 __device__ inline void settle(const Params& p, const Area& area, CertifySpace& space, SelectSpace<Team::size>& select_space,
-                              u32 row, const RowEnds& ends, bool few, bool ordered) {
-  const u32 hidden = space.hidden;
+                              u32 row, const RowEnds& ends, u32 hidden, bool ordered) {
 #if REPAIR
-  if (!few || hidden > 32) {
+  if (hidden > 32) {
 #if SLOW
     const WrittenResults results = {p, ends};
     Certifier<Team, WrittenResults>(p, area, space, select_space, ends, results).repair();
@@ -126,78 +121,11 @@ __device__ inline void settle(const Params& p, const Area& area, CertifySpace& s
       placer.replace(hidden);
   }
 #if !SLOW
-  if (Team::rank() == 0) marks_of(p)[row] = !few || hidden > 32;
+  if (Team::rank() == 0) marks_of(p)[row] = hidden > 32;
 #endif
 #else
   if (Team::rank() == 0) p.exact[row] = hidden == 0;
 #endif
   Team::sync();
-}
-
-// Winners go out; a thread remembers its worst.
-struct WorstSink {
-  const OutputSink& output;
-  Entry<Key>& worst;
-  __device__ void operator()(u32 place, Key key, u32 index) const {
-    output(place, key, index);
-    const Entry<Key> entry = {key, index};
-    if (better(worst, entry)) worst = entry;
-  }
-};
-
-// The last candidate of a flagged bucket, with its element's key.
-struct LastCandidates {
-  const Buckets& buckets;
-  Key* keys;
-  u32* positions;
-  __device__ u32 operator()(u32 i) const { return buckets.of(positions[i]); }
-};
-
-// A row of which the results are out, `mine` the worst that a thread put; its candidates (keys and positions)
-// are as stage 1 left them. Begins without a barrier and ends with one.
-template <class Team>
-__device__ inline void conclude_stored(const Params& p, const Area& area, CertifySpace& space, SelectSpace<Team::size>& select_space,
-                                       u32 row, const Key* keys, const u32* positions, const Entry<Key>& mine, bool ordered) {
-  const u32 most = sizeof(select_space.count) / (sizeof(Key) + 4);  // that can be listed
-  const RowEnds ends = ends_of(p, row);
-  const Buckets buckets = {p, ends.arr};
-  const LastCandidates list = {buckets, (Key*)select_space.count, (u32*)((Key*)select_space.count + most)};
-  if (Team::rank() == 0) space.flags = space.hidden = 0;
-  const Entry<Key> tau = worst<Team>(space, mine);
-  const Entry<Key> bar = {tau.key >> KEY_SHIFT, tau.index};
-  Team::sync();  // for warps; and nobody selects any more
-  u32 begin = 0, step = p.droppers;
-  while (begin < p.droppers) {
-    const u32 end = p.droppers - begin < step ? p.droppers : begin + step;
-#pragma unroll 4
-    for (u32 bucket = begin + Team::rank(); bucket < end; bucket += Team::size) {
-      const u32 last = (KB - 1) * p.b + bucket;
-      if (keys[last] < tau.key || (keys[last] == tau.key && positions[last] >= tau.index)) continue;
-      const u32 at = atomicAdd(&space.flags, 1u);
-      if (at < most) list.keys[at] = keys[last] >> KEY_SHIFT, list.positions[at] = positions[last];
-    }
-    Team::sync();
-    const u32 flags = space.flags;
-    if (flags > most) {
-      step = most;
-    } else {
-      if (flags) {
-        buckets.each<Team, AT_ONCE>(flags, list, [&](const Entry<Key>(&entries)[AT_ONCE], const u32(&which)[AT_ONCE], const bool(&there)[AT_ONCE]) {
-#pragma unroll
-          for (int j = 0; j < AT_ONCE; ++j) {
-            const Entry<Key> last = {list.keys[which[j]], list.positions[which[j]]};
-            if (there[j] && better(entries[j], bar) && better(last, entries[j])) hide(space, entries[j]);
-          }
-        });
-      }
-      begin = end;
-      if (begin == p.droppers) break;
-    }
-    Team::sync();
-    if (Team::rank() == 0) space.flags = 0;
-    Team::sync();
-  }
-  Team::sync();
-  settle<Team>(p, area, space, select_space, row, ends, true, ordered);
 }
 #endif

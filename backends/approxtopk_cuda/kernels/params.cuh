@@ -33,6 +33,7 @@ struct Params {
   u32 range;        // certify: buckets that are looked at together
   u32 run, longer;  // certify: buckets have `run` elements, the first `longer` of them one more
   u32 droppers;     // certify: the first so many are longer than kb, so that they drop elements
+  u32 group;        // certify: buckets that share a best key lost
 };
 
 #if INDEX_BYTES == 4

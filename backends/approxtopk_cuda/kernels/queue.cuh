@@ -11,12 +11,15 @@
 //   insert_two(a, b, step)      and those of the step below it, b
 //   insert_at(u, element, step)
 //   [u].key(i), [u].empty(i), [u].step(i)
+//   lost_key()                  the best key that they dropped, with LOST; see ranking.cuh
+// A queue's own insertions return the greatest key that they dropped.
 
 // Where the newcomer belongs: before[i] says that it goes ahead of the element at place i.
 template <class K, int N> struct KeyList {
   K keys[N];
 
-  __device__ void insert(K x, bool (&before)[N]) {
+  __device__ K insert(K x, bool (&before)[N]) {
+    const K lost = Wholes::less(x, keys[N - 1]);
 #pragma unroll
     for (int i = 0; i < N; ++i) before[i] = x >= keys[i];
 #pragma unroll
@@ -29,6 +32,7 @@ template <class K, int N> struct KeyList {
       }
     }
     keys[0] = before[0] ? x : keys[0];
+    return lost;
   }
 };
 
@@ -43,20 +47,22 @@ template <class K, int N> struct PairQueue {
   }
 
   __device__ static Word prepare(Word x) { return order<Element, LARGEST>(x); }
-  __device__ void insert(Word x, int place, u32 step) {
+  __device__ K insert(Word x, int place, u32 step) {
     bool before[N];
-    list.insert(key_at<Element>(x, place), before);
+    const K lost = list.insert(key_at<Element>(x, place), before);
 #pragma unroll
     for (int i = N - 1; i > 0; --i) {
       steps[i] = before[i - 1] ? steps[i - 1] : before[i] ? step : steps[i];
     }
     steps[0] = before[0] ? step : steps[0];
+    return lost;
   }
-  __device__ void insert_two(Word x, Word y, int place, u32 step) {
-    insert(x, place, step);
-    insert(y, place, step - 1);
+  __device__ K insert_two(Word x, Word y, int place, u32 step) {
+    const K lost = insert(x, place, step);
+    return Wholes::greater(lost, insert(y, place, step - 1));
   }
 
+  __device__ static K key_of(K key) { return key; }
   __device__ K key(int i) const { return list.keys[i]; }
   __device__ bool empty(int i) const { return steps[i] == NOWHERE; }
   __device__ u32 step(int i) const { return steps[i]; }
@@ -78,9 +84,9 @@ template <class K, int N> struct ByteQueue {
   }
 
   __device__ static Word prepare(Word x) { return order<Element, LARGEST>(x); }
-  __device__ void insert(Word x, int place, u32 step) {
+  __device__ K insert(Word x, int place, u32 step) {
     bool before[N];
-    list.insert(key_at<Element>(x, place), before);
+    const K lost = list.insert(key_at<Element>(x, place), before);
 #pragma unroll
     for (int w = words - 1; w >= 0; --w) {
       // A newcomer ahead of this word pushes in the last step of the word before it.
@@ -93,18 +99,19 @@ template <class K, int N> struct ByteQueue {
       }
       if (before[last]) steps[w] = permute<true>(steps[w], moved, selector);
     }
+    return lost;
   }
 
   // Both at once, which is a quarter less work: they are put in order, and their lists merged.
-  __device__ void insert_two(Word x, Word y, int place, u32 step) {
+  __device__ K insert_two(Word x, Word y, int place, u32 step) {
     if constexpr (!PAIRS || N > 4 || sizeof(K) > 4) {
-      insert(x, place, step);
-      insert(y, place, step - 1);
+      const K lost = insert(x, place, step);
+      return Wholes::greater(lost, insert(y, place, step - 1));
     } else {
-      insert_pair(x, y, step);
+      return insert_pair(x, y, step);
     }
   }
-  __device__ void insert_pair(K x, K y, u32 step) {
+  __device__ K insert_pair(K x, K y, u32 step) {
     const bool later = y >= x;  // on a tie y has the lower index
     const u32 newcomers = later ? (step - 1) | step << 8 : step | (step - 1) << 8;
     const K (&keys)[N] = list.keys;
@@ -119,7 +126,7 @@ template <class K, int N> struct ByteQueue {
       add_if(less >= keys[i], selector, other_after(i, N) - other_after(i + 1, N));
     }
     steps[0] = permute<false>(steps[0], newcomers, selector);
-    merge_pair<Wholes>(list.keys, more, less);
+    return merge_pair<Wholes>(list.keys, more, less);
   }
 
   // The selector for byte 4 at a place of n, what is behind it moved up; place n: for no change.
@@ -169,6 +176,7 @@ template <class K, int N> struct ByteQueue {
 #endif
   }
 
+  __device__ static K key_of(K key) { return key; }
   __device__ K key(int i) const { return list.keys[i]; }
   __device__ u32 step(int i) const { return steps[i / 4] >> (8 * (i % 4)) & 0xFFu; }
   __device__ bool empty(int i) const { return step(i) == 0xFFu; }
@@ -177,11 +185,14 @@ template <class K, int N> struct ByteQueue {
 // A queue of its own for each bucket.
 template <class Queue> struct QueueEach {
   Queue queues[V];
+  Lost<Wholes, Key> lost;
 
   __device__ const Queue& operator[](int u) const { return queues[u]; }
+  __device__ Key lost_key() const { return Queue::key_of(lost.best); }
   __device__ void clear() {
 #pragma unroll
     for (int u = 0; u < V; ++u) queues[u].clear();
+    lost.clear();
   }
   template <int WORDS> __device__ void insert(const Word (&words)[WORDS], u32 step) {
 #pragma unroll
@@ -190,7 +201,7 @@ template <class Queue> struct QueueEach {
 #pragma unroll
       for (int e = 0; e < Element::per_word; ++e) {
         const int u = w * Element::per_word + e;
-        if (u < V) queues[u].insert(x, e, step);
+        if (u < V) lost.add(queues[u].insert(x, e, step));
       }
     }
   }
@@ -201,11 +212,11 @@ template <class Queue> struct QueueEach {
 #pragma unroll
       for (int e = 0; e < Element::per_word; ++e) {
         const int u = w * Element::per_word + e;
-        if (u < V) queues[u].insert_two(x, y, e, step);
+        if (u < V) lost.add(queues[u].insert_two(x, y, e, step));
       }
     }
   }
-  __device__ void insert_at(int u, Bits element, u32 step) { queues[u].insert(Queue::prepare(element), 0, step); }
+  __device__ void insert_at(int u, Bits element, u32 step) { lost.add(queues[u].insert(Queue::prepare(element), 0, step)); }
 };
 
 template <class, int N> using PackedQueues = QueueEach<PackedQueue<N>>;

@@ -3,8 +3,8 @@
 // Integers differ then, so the order of insertion doesn't matter, and an insertion is maxima and
 // minima: of a whole register, or of its 16-bit halves at once (sm_90 and later).
 struct Wholes {
-  __device__ static u32 greater(u32 x, u32 y) { return x < y ? y : x; }
-  __device__ static u32 less(u32 x, u32 y) { return x < y ? x : y; }
+  template <class K> __device__ static K greater(K x, K y) { return x < y ? y : x; }
+  template <class K> __device__ static K less(K x, K y) { return x < y ? x : y; }
 };
 
 struct Halves {
@@ -26,20 +26,36 @@ struct Halves {
 #endif
 };
 
+// The greatest of what all queues of a thread dropped, where that is asked for (LOST, from the command
+// line): an operation or two for each element, and the proof that a row lost nothing that it needs.
+template <class Lanes, class K> struct Lost {
+#if LOST
+  K best;
+  __device__ void clear() { best = 0; }
+  __device__ void add(K x) { best = Lanes::greater(best, x); }
+#else
+  static const K best = 0;
+  __device__ void clear() {}
+  __device__ void add(K) {}
+#endif
+};
+
 // The N (2 or more) greatest of two falling sequences, N integers and two: the i-th is the greatest
 // of a[i], min(a[i - 1], b[0]) and min(a[i - 2], b[1]). With maxima of three, which the assembler
 // makes where there are such (sm_90 and later), two elements take 3 N - 1 operations, sorting them
-// included, where two insertions take 4 N - 2.
-template <class Lanes, int N> __device__ inline void merge_pair(u32 (&at)[N], u32 more, u32 less) {
+// included, where two insertions take 4 N - 2. Returns the greatest that is left over.
+template <class Lanes, int N> __device__ inline u32 merge_pair(u32 (&at)[N], u32 more, u32 less) {
+  const u32 lost = Lanes::greater(Lanes::less(at[N - 2], less), Lanes::less(at[N - 1], more));
 #pragma unroll
   for (int i = N - 1; i > 1; --i) {
     at[i] = Lanes::greater(at[i], Lanes::greater(Lanes::less(at[i - 2], less), Lanes::less(at[i - 1], more)));
   }
   at[1] = Lanes::greater(at[1], Lanes::greater(Lanes::less(at[0], more), less));
   at[0] = Lanes::greater(at[0], more);
+  return lost;
 }
 
-// The N greatest integers met, in falling order.
+// The N greatest integers met, in falling order. What insertions return is the greatest they dropped.
 template <class Lanes, int N> struct Ranking {
   u32 at[N];
 
@@ -48,20 +64,25 @@ template <class Lanes, int N> struct Ranking {
     for (int i = 0; i < N; ++i) at[i] = 0;
   }
 
-  __device__ void insert(u32 x) {
+  __device__ u32 insert(u32 x) {
 #pragma unroll
     for (int i = 0; i < N; ++i) {
       const u32 less = Lanes::less(x, at[i]);
       at[i] = Lanes::greater(x, at[i]);
       x = less;
     }
+    return x;
   }
 
-  __device__ void insert_two(u32 x, u32 y) {
-    if (N == 1)
+  __device__ u32 insert_two(u32 x, u32 y) {
+    const u32 more = Lanes::greater(x, y), less = Lanes::less(x, y);
+    if constexpr (N == 1) {
+      const u32 lost = Lanes::greater(Lanes::less(at[0], more), less);
       at[0] = Lanes::greater(Lanes::greater(at[0], x), y);
-    else
-      merge_pair<Lanes>(at, Lanes::greater(x, y), Lanes::less(x, y));
+      return lost;
+    } else {
+      return merge_pair<Lanes>(at, more, less);
+    }
   }
 };
 
@@ -70,9 +91,9 @@ template <int N> struct PackedQueue {
   Ranking<Wholes, N> ranking;
 
   __device__ void clear() { ranking.clear(); }
-  __device__ void insert(u32 x, int place, u32 step) { ranking.insert(pack(x, place, step)); }
-  __device__ void insert_two(u32 x, u32 y, int place, u32 step) {
-    ranking.insert_two(pack(x, place, step), pack(y, place, step - 1));
+  __device__ u32 insert(u32 x, int place, u32 step) { return ranking.insert(pack(x, place, step)); }
+  __device__ u32 insert_two(u32 x, u32 y, int place, u32 step) {
+    return ranking.insert_two(pack(x, place, step), pack(y, place, step - 1));
   }
 
   // What pack() takes: keys, but 16-bit integers as they are.
@@ -98,7 +119,8 @@ template <int N> struct PackedQueue {
 
   // Interleaved, a lower step is a lower index wherever the bucket: key and step together order
   // candidates, and more bits leave few ties to stage 2.
-  __device__ u32 key(int i) const { return ranking.at[i] >> (16 - KEY_SHIFT); }
+  __device__ static u32 key_of(u32 packed) { return packed >> (16 - KEY_SHIFT); }
+  __device__ u32 key(int i) const { return key_of(ranking.at[i]); }
   __device__ bool empty(int i) const { return ranking.at[i] == 0; }
   __device__ u32 step(int i) const { return 0xFFFFu - (ranking.at[i] & 0xFFFFu); }
 };
@@ -107,6 +129,7 @@ template <int N> struct PackedQueue {
 template <class, int N> struct HalfQueues {
   static const int registers = (V + 1) / 2;
   Ranking<Halves, N> rankings[registers];  // of buckets 4 w and 4 w + 2, of 4 w + 1 and 4 w + 3
+  Lost<Halves, u32> lost;
 
   struct View {
     const HalfQueues& all;
@@ -121,20 +144,24 @@ template <class, int N> struct HalfQueues {
   __device__ void clear() {
 #pragma unroll
     for (int r = 0; r < registers; ++r) rankings[r].clear();
+    lost.clear();
+  }
+  __device__ u32 lost_key() const {
+    return Wholes::greater(lost.best >> 16, lost.best & 0xFFFFu) >> (8 - KEY_SHIFT);
   }
   template <int WORDS> __device__ void insert(const Word (&words)[WORDS], u32 step) {
 #pragma unroll
-    for (int r = 0; r < registers; ++r) rankings[r].insert(pack(words[r / 2], r % 2, step));
+    for (int r = 0; r < registers; ++r) lost.add(rankings[r].insert(pack(words[r / 2], r % 2, step)));
   }
   template <int WORDS> __device__ void insert_two(const Word (&a)[WORDS], const Word (&b)[WORDS], u32 step) {
 #pragma unroll
     for (int r = 0; r < registers; ++r) {
-      rankings[r].insert_two(pack(a[r / 2], r % 2, step), pack(b[r / 2], r % 2, step - 1));
+      lost.add(rankings[r].insert_two(pack(a[r / 2], r % 2, step), pack(b[r / 2], r % 2, step - 1)));
     }
   }
   __device__ void insert_at(int u, Bits element, u32 step) {
     const u32 half = pack(element, 0, step) & 0xFFFFu;  // beside it the least: nothing happens there
-    rankings[u / 4 * 2 + u % 2].insert(u % 4 / 2 ? half << 16 : half);
+    lost.add(rankings[u / 4 * 2 + u % 2].insert(u % 4 / 2 ? half << 16 : half));
   }
 
   // Bytes 0 and 2 of a word, or 1 and 3, as keys above steps.

@@ -2,7 +2,8 @@
 //
 // Shapes   arr: rows of n elements of any strides; OUTPUT: values and indices, k = b * kb of a row
 //          at place i * b + bucket; else keys and positions [rows][splits][kb][b], short buckets
-//          filled up with (0, NOWHERE).
+//          filled up with (0, NOWHERE). LOST: the best key that a group of buckets lost to
+//          spare_keys [rows][groups], as certify reads it; then no splits.
 // Ties     to the lower index. Every row and bucket has elements; n < 2^32 - 1.
 // When     OUTPUT: candidates are exactly k. Else: a row is too long, or its candidates too many,
 //          for one block or cluster.
@@ -11,11 +12,15 @@
 //          shared memory, and by `splits` blocks, merged by stage 2.
 // Moves    each element once, and the output.
 
+__device__ inline void lose(const Params& p, u32 row, u32 bucket, Key lost) {
+  p.spare_keys[(u64)row * ((p.b + GROUP - 1) / GROUP) + bucket / GROUP] = lost >> KEY_SHIFT;
+}
+
 #if OUTPUT
 struct Sink {
   const Params& p;
   u32 row0, bucket0;
-  __device__ void operator()(u32 row, u32 bucket, const Entry<Key> (&best)[KB]) const {
+  __device__ void operator()(u32 row, u32 bucket, const Entry<Key> (&best)[KB], Key) const {
     if (bucket0 + bucket >= p.b || row0 + row >= p.rows) return;
     const RowEnds ends = ends_of(p, row0 + row);
 #pragma unroll
@@ -28,8 +33,9 @@ struct Sink {
 struct Sink {
   const Params& p;
   u32 row0, bucket0, split;
-  __device__ void operator()(u32 row, u32 bucket, const Entry<Key> (&best)[KB]) const {
+  __device__ void operator()(u32 row, u32 bucket, const Entry<Key> (&best)[KB], Key lost) const {
     if (bucket0 + bucket >= p.b || row0 + row >= p.rows) return;
+    if (LOST) lose(p, row0 + row, bucket0 + bucket, lost);
     const u64 list = ((u64)(row0 + row) * p.splits + split) * KB;
 #pragma unroll
     for (int i = 0; i < KB; ++i) {
@@ -120,6 +126,7 @@ __device__ inline void write_queues(const Params& p, const Queues& queues, const
       }
     }
 #else
+    if (LOST && i == 0) lose(p, row, bucket, queues.lost_key());
     const u64 at = ((u64)row * KB + i) * p.b + bucket;
     store<false>(p.keys + at, keys);
     store<false>(p.positions + at, positions);
@@ -149,7 +156,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) stage1(const P
     Lists<Key> lists;
     lists.lists = p.block_rows * p.parts * p.tile;
     lists.keys = (Key*)shared;
-    lists.positions = (u32*)(lists.keys + KB * lists.lists);
+    lists.lost = lists.keys + KB * lists.lists;
+    lists.positions = (u32*)(lists.keys + (KB + LOST) * lists.lists);
     Team::sync();  // the lists of the work before have been read
     if (share.row < p.block_rows && share.part < p.parts) {
 #pragma unroll
@@ -162,6 +170,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) stage1(const P
           entry.index = index_at(queues[u], place, u, i);
           lists.set(list, i, entry);
         }
+        if (LOST) lists.lost[list] = queues.lost_key();
       }
     }
 #if OUTPUT

@@ -9,6 +9,9 @@
 // From the command line: KB, V, BATCH (loads in flight, an even number), QUEUES (see queue.cuh),
 // INTERLEAVED, STRIDED (elements of a row may be apart).
 
+// Buckets that share a best key lost (see ranking.cuh): a thread's, where no lists are merged.
+#define GROUP (INTERLEAVED && !MERGE ? V : 1)
+
 // Element u of step s is base[(first + s * stride + u) * element_step], where that is < length.
 struct Place {
   const Bits* base;

@@ -114,7 +114,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) stage2(const P
       const Entry<Key> entry = {from.keys[x], from.positions[x]};
       lists.set(split * b + bucket, i, entry);
     }
-    merge_parts<Team, Key, KB>(lists, 1, p.splits, b, [=](u32, u32 bucket, const Entry<Key>(&best)[KB]) {
+    merge_parts<Team, Key, KB>(lists, 1, p.splits, b, [=](u32, u32 bucket, const Entry<Key>(&best)[KB], Key) {
 #pragma unroll
       for (int i = 0; i < KB; ++i) {
         memory.keys[i * b + bucket] = best[i].key;

@@ -1,0 +1,195 @@
+// Certificate and repair at the end of the fused kernel, told by what the queues lost.
+//
+// A row's results are its true top k if the best key that its queues dropped is worse than tau, the
+// worst of the results. That takes an operation or two for each element, and a look at one key of each
+// group of V buckets: no more, for nearly all rows. Else the groups that lost such a key are read again.
+// A group's last candidates tell at once of a tie with tau that it hides nothing: what a bucket dropped
+// is worse than the last that it kept.
+//
+// From the command line: WINNERS, REPAIR, KB, HELD.
+
+#if WINNERS
+// In the memory of the first block of a cluster.
+struct Losses {
+  Key* keys;  // the best key that each group of buckets lost
+#if HELD
+  Key* last_keys;  // the best of the last candidates of its buckets
+  u32* last_positions;
+  u32* winners;  // indices of the results
+#else
+  const Key* candidates;  // the last of each bucket
+  const u32* positions;
+#endif
+
+  __device__ static u32 groups(const Params& p) { return (p.b + GROUP - 1) / GROUP; }
+
+  // In `memory`, bytes_of(p) of it.
+  __device__ Losses(const Params& p, u8* memory) {
+    const u32 places = (groups(p) + 3) / 4 * 4;
+    keys = (Key*)memory;
+#if HELD
+    last_keys = keys + places;
+    last_positions = (u32*)(last_keys + places);
+    winners = last_positions + places;
+#endif
+  }
+  __device__ static u32 bytes_of(const Params& p) {
+    const u32 places = (groups(p) + 3) / 4 * 4, lists = MERGE ? (p.parts * p.tile + 3) / 4 * 4 : 0;
+    if (HELD) return places * (2 * (u32)sizeof(Key) + 4) + (p.k + 3) / 4 * 16;
+    return (places + lists) * (u32)sizeof(Key);
+  }
+#if MERGE
+  __device__ Key* of_lists(const Params& p) const { return keys + (groups(p) + 3) / 4 * 4; }
+#endif
+
+  // Before the barrier of the cluster that candidates wait for too.
+  __device__ void set(u32 bucket, const Queues& queues, const Place& place) const {
+    put(keys + bucket / GROUP, queues.lost_key());
+#if HELD
+    const Entry<Key> last = best_last(queues, place);
+    put(last_keys + bucket / GROUP, last.key);
+    put(last_positions + bucket / GROUP, last.index);
+#endif
+  }
+  template <class T> __device__ static void put(T* at, T x) {
+#if CLUSTER > 1
+    store_remote(remote(at, 0), x);
+#else
+    *at = x;
+#endif
+  }
+  __device__ static Entry<Key> best_last(const Queues& queues, const Place& place) {
+    Entry<Key> best = {0, NOWHERE};
+#pragma unroll
+    for (int u = 0; u < V; ++u) {
+      const Entry<Key> last = {queues[u].key(KB - 1), index_at(queues[u], place, u, KB - 1)};
+      if (better(last, best)) best = last;
+    }
+    return best;
+  }
+
+  // Whether a group can hide something.
+  __device__ bool is_flagged(u32 group, const Entry<Key>& tau) const {
+    if (keys[group] < tau.key) return false;
+#if HELD
+    const Entry<Key> last = {last_keys[group], last_positions[group]};
+    return better(last, tau);
+#else
+    bool any = false;
+#pragma unroll
+    for (u32 u = 0; u < GROUP; ++u) {
+      const Entry<Key> last = {candidates[group * GROUP + u], positions[group * GROUP + u]};
+      any |= better(last, tau);
+    }
+    return any;
+#endif
+  }
+
+  // Whether an element of a bucket, better than tau, is not among the results.
+  __device__ bool is_hidden(const Params& p, u32 bucket, const Entry<Key>& entry) const {
+#if HELD
+    bool any = false;
+#pragma unroll 8
+    for (u32 i = 0; i < p.k; ++i) any |= winners[i] == entry.index;
+    return !any;
+#else
+    const Entry<Key> last = {candidates[bucket] >> KEY_SHIFT, positions[bucket]};
+    return better(last, entry);
+#endif
+  }
+};
+
+// Results go out; a thread remembers its worst.
+struct WinnerSink {
+  const OutputSink& output;
+  const Losses& losses;
+  Entry<Key>& worst;
+  __device__ void operator()(u32 place, Key key, u32 index) const {
+    output(place, key, index);
+#if HELD
+    losses.winners[place] = index;
+#endif
+    const Entry<Key> entry = {key, index};
+    if (better(worst, entry)) worst = entry;
+  }
+};
+
+// Buckets of listed groups.
+struct ListedGroups {
+  const u32* groups;
+  __device__ u32 operator()(u32 i) const { return groups[i / GROUP] * GROUP + i % GROUP; }
+};
+
+// A row whose results are out, `mine` the worst that a thread put. Begins without a barrier and ends
+// with one.
+template <class Team>
+__device__ inline void conclude(const Params& p, const Area& area, CertifySpace& space, SelectSpace<Team::size>& select_space,
+                                u32 row, const Losses& losses, const Entry<Key>& mine, bool ordered) {
+  const u32 most = SelectSpace<Team::size>::bins, groups = Losses::groups(p);
+  u32* const listed = select_space.count;
+  if (Team::rank() == 0) space.flags = space.hidden = 0;
+  const Entry<Key> tau = worst<Team>(space, mine);
+  if (Team::is_warp) Team::sync();
+  const RowEnds ends = ends_of(p, row);
+  const Buckets buckets = {p, ends.arr};
+  const ListedGroups list = {listed};
+  const Entry<Key> bar = {tau.key >> KEY_SHIFT, tau.index};
+#pragma unroll 1
+  for (u32 begin = 0; begin < groups; begin += most) {
+    const u32 end = groups - begin < most ? groups : begin + most;
+    for (u32 group = begin + Team::rank(); group < end; group += Team::size) {
+      if (losses.is_flagged(group, tau)) listed[atomicAdd(&space.flags, 1u)] = group;
+    }
+    Team::sync();
+    const u32 flags = space.flags;
+    if (flags == 0) {
+      if (end < groups) Team::sync();  // all have seen it
+      continue;
+    }
+    buckets.each<Team, AT_ONCE>(flags * GROUP, list, [&](const Entry<Key>(&entries)[AT_ONCE], const u32(&which)[AT_ONCE], const bool(&there)[AT_ONCE]) {
+#pragma unroll
+      for (int j = 0; j < AT_ONCE; ++j) {
+        if (there[j] && better(entries[j], bar) && losses.is_hidden(p, list(which[j]), entries[j])) hide(space, entries[j]);
+      }
+    });
+    Team::sync();
+    if (Team::rank() == 0) space.flags = 0;
+    Team::sync();
+  }
+  settle<Team>(p, area, space, select_space, row, ends, space.hidden, ordered);
+}
+
+// The same for the lanes of a warp that hold k <= 32 results, best first, of which a lane's V buckets
+// from `bucket` on lost `lost` at the best, and kept `last`: whether they are the true top k; with REPAIR
+// they are made so. Keys of candidates are in `winner` before and those of elements after.
+__device__ inline bool certify_warp(const Params& p, const RowEnds& ends, u32 bucket, Key lost, const Entry<Key>& last, Entry<Key>& winner) {
+  const Buckets buckets = {p, ends.arr};
+  const u32 lane = threadIdx.x % 32, longest = p.run + (p.longer != 0);
+  Entry<Key> tau = {__shfl_sync(~0u, winner.key, p.k - 1), __shfl_sync(~0u, winner.index, p.k - 1)};
+  u32 flagged = __ballot_sync(~0u, lost >= tau.key && better(last, tau));
+  winner.key >>= KEY_SHIFT, tau.key >>= KEY_SHIFT;
+  bool exact = true;
+  for (; flagged; flagged &= flagged - 1) {
+    const u32 first = __shfl_sync(~0u, bucket, __ffs(flagged) - 1);
+    for (u32 base = 0; base < longest * GROUP; base += 32) {
+      const u32 of = first + (base + lane) % GROUP, step = (base + lane) / GROUP, index = buckets.index_of(of, step);
+      const bool there = step < p.run + (of < p.longer);
+      const Entry<Key> entry = {element_key(there ? ends.arr[index * (STRIDED ? p.in.step : 1)] : 0), index};
+      u32 better_ones = __ballot_sync(~0u, there && better(entry, tau));
+      for (; better_ones; better_ones &= better_ones - 1) {
+        const u32 from = __ffs(better_ones) - 1;
+        const Entry<Key> other = {__shfl_sync(~0u, entry.key, from), __shfl_sync(~0u, entry.index, from)};
+        if (!better(other, tau) || __any_sync(~0u, lane < p.k && winner.index == other.index)) continue;
+        exact = false;
+#if REPAIR
+        const u32 place = __popc(__ballot_sync(~0u, lane < p.k && better(winner, other)));
+        const Entry<Key> above = {__shfl_up_sync(~0u, winner.key, 1), __shfl_up_sync(~0u, winner.index, 1)};
+        if (lane >= place) winner = lane == place ? other : above;
+        tau.key = __shfl_sync(~0u, winner.key, p.k - 1), tau.index = __shfl_sync(~0u, winner.index, p.k - 1);
+#endif
+      }
+    }
+  }
+  return exact;
+}
+#endif
