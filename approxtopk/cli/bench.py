@@ -115,7 +115,7 @@ def bench(
                 raise ValueError(f"{target}: there is no folder {target.parent}")
         if plot:
             from .benchplot import draw
-        inputs = Inputs.make(library_for(device, backend), rows, n, dtype, device)
+        inputs = Inputs.make(library_for(device, backend, dtype), rows, n, dtype, device)
         wanted = sorted(set(recall or RECALLS) - {1.0}, reverse=True)
         plans = {_label(each): each for each in (planner.plan(n, k, recall=r) for r in wanted)}
         plans.pop(EXACT, None)

@@ -86,8 +86,10 @@ class Inputs:
         return statistics.median(times(lambda _: flat.max(), [None], 7)) / len(self.copies)
 
 
-def library_for(device: str, backend: str | None) -> str:
-    """Whose arrays a backend selects from on a device: NumPy's where they are served.
+def library_for(device: str, backend: str | None, dtype: str) -> str:
+    """Whose arrays a backend selects from: of libraries that have the dtype, NumPy first.
+
+    Then one with a ``topk`` of its own, which is the peer that counts.
 
     Raises
     ------
@@ -104,8 +106,12 @@ def library_for(device: str, backend: str | None) -> str:
     if not able:
         reasons = "; ".join(f"{s.name}: {s.reason or f'not on {kind}'}" for s in statuses)
         raise ValueError(f"no backend can select on {device!r} ({reasons})")
-    best = max(able, key=lambda s: ("numpy.ndarray" in s.array_types, s.priority))
-    return best.array_types[0].partition(".")[0]
+
+    def suits(library: str) -> tuple[bool, ...]:
+        module = import_module(library)
+        return hasattr(module, dtype), library == "numpy", hasattr(module, "topk")
+
+    return max((s.array_types[0].partition(".")[0] for s in able), key=suits)
 
 
 def _serves(status: BackendStatus, kind: str) -> bool:

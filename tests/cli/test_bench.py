@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -91,6 +92,30 @@ def test_arrays_of_another_library():
     assert "torch.topk" in done.stdout
 
 
+def library(name, *missing):
+    """A backend's status, and a module that has all but these."""
+    has = {"float32", "bfloat16", "topk"} - set(missing)
+    about = {"name": name, "usable": True, "device_kinds": ("abacus",)}
+    status = SimpleNamespace(array_types=(f"{name}.Array",), **about)
+    return status, SimpleNamespace(**dict.fromkeys(has))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "libraries", "chosen"),
+    [
+        ("float32", {"a": (), "b": ()}, "a"),  # the preferred backend's
+        ("float32", {"a": ("topk",), "b": ()}, "b"),
+        ("float32", {"a": (), "numpy": ("topk", "bfloat16")}, "numpy"),
+        ("bfloat16", {"numpy": ("topk", "bfloat16"), "a": ("bfloat16",), "b": ("topk",)}, "b"),
+    ],
+)
+def test_whose_arrays(dtype, libraries, chosen, monkeypatch):
+    made = {name: library(name, *missing) for name, missing in libraries.items()}
+    monkeypatch.setattr(timing, "backends", lambda: [status for status, _ in made.values()])
+    monkeypatch.setattr(timing, "import_module", lambda name: made[name][1])
+    assert timing.library_for("abacus", None, dtype) == chosen
+
+
 def test_plans_that_are_one_have_one_line():
     """Recall of 1 is there once, and a row too short for a plan below it has no other."""
     done = invoke("bench", 4, 4, "--seconds", 0, "--backend", "numpy", "--recall", 0.999)
@@ -113,7 +138,10 @@ def test_every_kind_of_element(dtype):
         (("10", "0"), "k must be in [1, 10] (n), got 0"),
         (("10", "1", "--rows", "0"), "rows must be in"),
         (("10", "1", "--dtype", "complex64"), "complex64"),
-        (("10", "1", "--dtype", "bfloat16"), "dtype must be one that numpy has, got 'bfloat16'"),
+        (
+            ("10", "1", "--dtype", "bfloat16", "--backend", "numpy"),
+            "dtype must be one that numpy has, got 'bfloat16'",
+        ),
         (("10", "1", "--recall", "1.5"), "recall must be in (0, 1], got 1.5"),
         (("10", "1", "--backend", "nupmy"), "got 'nupmy'"),
         (("10", "1", "--device", "abacus", "--backend", "numpy"), "numpy: not on abacus"),
