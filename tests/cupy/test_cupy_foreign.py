@@ -150,6 +150,14 @@ def on_torch(arr: Any) -> Any:
 
 
 @pytest.mark.parametrize("other", [on_jax, on_numba, on_torch])
+def test_what_libraries_hold_is_not_copied(other: Callable[[Any], Any]) -> None:
+    from approxtopk_cupy import foreign
+
+    given = other(normal((4, 100)))
+    assert foreign.borrow(given).data.ptr == given.__cuda_array_interface__["data"][0]
+
+
+@pytest.mark.parametrize("other", [on_jax, on_numba, on_torch])
 def test_a_device_that_is_not_current(other: Callable[[Any], Any]) -> None:
     if cupy.cuda.runtime.getDeviceCount() < 2:
         pytest.skip("needs two CUDA devices")
