@@ -159,7 +159,6 @@ def numbers_of(launch: Launch, request: Request, layout: Layout) -> dict[str, in
     return {
         "rows": request.rows,
         "n": request.n,
-        "n_bit": 1 << ((request.n.bit_length() - 1) & ~1),
         "k": request.k,
         "b": request.b,
         "buckets": request.b,

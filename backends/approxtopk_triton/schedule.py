@@ -184,7 +184,7 @@ def _selection(request: Request, layout: Layout, device: Device, source: str) ->
                 ("x", source, target),
                 request.rows * chunks,
                 most,
-                {"CHUNK": chunk, "SOURCE": _source(request, source, chunk), **shared},
+                {"CHUNK": chunk, "SOURCE": _source(request, source), **shared},
                 {"b": count, "chunks": chunks},
                 creates=(target, _bytes(request, chunks * request.k)),
             )
@@ -192,17 +192,17 @@ def _selection(request: Request, layout: Layout, device: Device, source: str) ->
         count, source = chunks * request.k, target
     arrays = ("x", *_out(request), source)
     if count > policy.resident(request):
-        again = {"CHUNK": READ_AGAIN, "SOURCE": _source(request, source, READ_AGAIN), **shared}
+        again = {"CHUNK": READ_AGAIN, "SOURCE": _source(request, source), **shared}
         found.append(Launch("long", arrays, request.rows, most // 2, again, {"b": count}))
         return found
     lanes = min(SELECTED, ceil_pow2(count))
     constants: Constants = {
         "CHUNK": lanes,
         "CHUNKS": -(-count // lanes),
-        "SOURCE": _source(request, source, lanes),
+        "SOURCE": _source(request, source),
         **shared,
     }
-    warps = max(1, lanes // (8 * device.warp_size))
+    warps = max(1, lanes // (4 * device.warp_size))
     # Left alone, the compiler takes so many that a multiprocessor holds one program only.
     registers = min(255, REGISTERS // (2 * warps * device.warp_size))
     found.append(
@@ -211,17 +211,19 @@ def _selection(request: Request, layout: Layout, device: Device, source: str) ->
     return found
 
 
-def _source(request: Request, source: str, chunk: int) -> int:
+def _source(request: Request, source: str) -> int:
     """How `load_chunk` finds candidates: in the row, by keys and indices, or by keys alone."""
     if source == "x":
         return 0
     if not policy.code(request) or source.startswith("round"):
         return 1
-    return 2 + (request.b + chunk - 2) // request.b
+    return 1 + request.kb
 
 
 def _certify(request: Request, layout: Layout, device: Device) -> Launch:
-    lanes = min(CERTIFIED, max(8 * device.warp_size, ceil_pow2(request.k)))
+    share = policy.THREADS_PER_PROCESSOR * 2 * device.processors // request.rows
+    lanes = max(8 * device.warp_size, ceil_pow2(request.k), floor_pow2(share))
+    lanes = min(CERTIFIED, lanes)
     list_length = policy.repaired(request) if request.exact else 0
     constants: Constants = {
         "KB": request.kb,
@@ -236,7 +238,7 @@ def _certify(request: Request, layout: Layout, device: Device) -> Launch:
         "certify",
         ("x", *_out(request), "x" if request.exact else EXACT, "notes"),
         request.rows,
-        max(1, max(lanes, list_length // 2) // (8 * device.warp_size)),
+        max(1, max(lanes, list_length // 2) // (4 * device.warp_size)),
         constants,
         creates=("notes", _bytes(request, list_length) + counts),
     )

@@ -27,12 +27,13 @@ pytestmark = [
     ),
 ]
 
-#: shape, axis, k, how: fused, two stages, split and merged, direct, rows adjacent, contiguous
-#: buckets, exact, a tournament, read again, sorted.
+#: shape, axis, k, how: fused, two stages, split and merged, several chunks to select from, direct,
+#: rows adjacent, contiguous buckets, exact, a tournament, read again, sorted.
 CALLS: list[tuple[tuple[int, ...], int, int, dict[str, Any]]] = [
     ((200, 5000), 1, 20, {"b": 120, "kb": 2}),
     ((8, 5003), 1, 20, {"b": 120, "kb": 2}),
     ((2, 400003), 1, 30, {"b": 60, "kb": 3}),
+    ((5, 60000), 1, 2500, {"b": 3000, "kb": 3}),
     ((7, 5000), 1, 1000, {"b": 500, "kb": 2}),
     ((3, 2000, 70), 1, 40, {"b": 40, "kb": 2}),
     ((9, 5003), 1, 50, {"b": 100, "kb": 1, "interleaved": False}),

@@ -15,7 +15,8 @@ import triton.language as tl
 from .buckets import bucket_bounds, candidate_arrays, row_offset, write
 from .keys import NONE, as_bits, key_bits, key_type, order_key
 from .rounds import select_by_reading
-from .select import ROW, last_tied, search_keys, wins
+from .search import last_tied, search_keys, wins
+from .select import ROW
 
 
 @triton.jit
@@ -85,18 +86,17 @@ def load_flagged(
 
 
 @triton.jit
-def append(keys, places, filled, key, index, wanted):
-    """Write the wanted ones behind those that are there already; how many there are then."""
-    to = filled + tl.cumsum(wanted.to(tl.int32), 0) - 1
-    tl.store(keys + to, key, mask=wanted)
-    tl.store(places + to, index, mask=wanted)
-    return filled + tl.sum(wanted.to(tl.int32))
+def note(list, length, item, wanted):
+    """Write the wanted items behind those that are there already; how many there are then."""
+    to = length + tl.cumsum(wanted.to(tl.int32), 0) - 1
+    tl.store(list + to, item, mask=wanted)
+    return length + tl.sum(wanted.to(tl.int32))
 
 
-@triton.jit(do_not_specialize=["rows", "k", "n_bit"])
+@triton.jit(do_not_specialize=["rows", "k"])
 def certify_kernel(
     x, values, indices, exact, notes,
-    rows, n, n_bit, b, k, inner, x_outer, x_inner, x_element, out_outer, out_inner, out_element,
+    rows, n, b, k, inner, x_outer, x_inner, x_element, out_outer, out_inner, out_element,
     KB: tl.constexpr, LANES: tl.constexpr, GROUP: tl.constexpr, LIST: tl.constexpr,
     INTERLEAVED: tl.constexpr, LARGEST: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
@@ -122,39 +122,48 @@ def certify_kernel(
     lane = tl.arange(0, LANES)
 
     least, last = last_result(values, indices, k, out_base, out_element, LANES, LARGEST)
-    for start in range(0, b, LANES):
-        tl.store(counts + start + lane, tl.zeros((LANES,), tl.int32), mask=start + lane < b)
-    tl.debug_barrier()
-    for start in range(0, k, LANES):
-        key, index, there = load_results(
-            values, indices, start, k, out_base, out_element, LANES, LARGEST
-        )
-        bucket = bucket_of(tl.where(there, index, 0), n, b, INTERLEAVED)
-        tl.atomic_add(counts + bucket, 1, mask=there & better(key, index, least, last))
-    tl.debug_barrier()
     number = k * 0  # of flagged buckets
-    for start in range(0, b, LANES):
-        count = tl.load(counts + start + lane, mask=start + lane < b, other=0)
-        _, size = bucket_bounds(start + lane, n, b, INTERLEAVED)
-        flag = (count >= KB) & (size > KB)
-        to = number + tl.cumsum(flag.to(tl.int32), 0) - 1
-        tl.store(flagged + to, start + lane, mask=flag)
-        number += tl.sum(flag.to(tl.int32))
+    if KB > 1:
+        for start in range(0, b, LANES):
+            tl.store(counts + start + lane, tl.zeros((LANES,), tl.int32), mask=start + lane < b)
+        tl.debug_barrier()
+        for start in range(0, k, LANES):
+            key, index, there = load_results(
+                values, indices, start, k, out_base, out_element, LANES, LARGEST
+            )
+            bucket = bucket_of(tl.where(there, index, 0), n, b, INTERLEAVED)
+            wanted = there & better(key, index, least, last)
+            tl.atomic_add(counts + bucket, 1, mask=wanted, sem="relaxed")
+        tl.debug_barrier()
+        for start in range(0, b, LANES):
+            count = tl.load(counts + start + lane, mask=start + lane < b, other=0)
+            _, size = bucket_bounds(start + lane, n, b, INTERLEAVED)
+            number = note(flagged, number, start + lane, (count >= KB) & (size > KB))
+    else:  # every result is all that its bucket kept
+        for start in range(0, k, LANES):
+            key, index, there = load_results(
+                values, indices, start, k, out_base, out_element, LANES, LARGEST
+            )
+            bucket = bucket_of(tl.where(there, index, 0), n, b, INTERLEAVED)
+            _, size = bucket_bounds(bucket, n, b, INTERLEAVED)
+            flag = there & better(key, index, least, last) & (size > 1)
+            number = note(flagged, number, bucket, flag)
     tl.debug_barrier()
-    hidden = -KB * number
+    reaching = tl.zeros((LANES,), tl.int32)
     for start in range(0, number, GROUP):
         for t in range(0, tl.cdiv(n, b), LANES // GROUP):
             key, index = load_flagged(
                 x, base, flagged, number, start, t, n, b, x_element,
                 GROUP, LANES, INTERLEAVED, LARGEST, WIDE,
             )  # fmt: skip
-            hidden += tl.sum(better(key, index, least, last).to(tl.int32))
+            reaching += better(key, index, least, last).to(tl.int32)
+    hidden = tl.sum(reaching) - KB * number
 
     if LIST == 0:
         tl.store(exact + row, (hidden == 0).to(tl.uint8))
     elif hidden > LIST - k:
         select_by_reading(
-            x, keys, places, base, out_base, values, indices, n, n, n_bit, k, b, x_element,
+            x, keys, places, base, out_base, values, indices, n, n, k, b, x_element,
             out_element, 2 * LANES, ROW, 0, LARGEST, WIDE,
         )  # fmt: skip
     elif hidden > 0:
@@ -165,9 +174,11 @@ def certify_kernel(
             )
             bucket = bucket_of(tl.where(there, index, 0), n, b, INTERLEAVED)
             _, size = bucket_bounds(bucket, n, b, INTERLEAVED)
-            count = tl.load(counts + bucket, mask=there, other=0)
-            again = (count >= KB) & (size > KB) & better(key, index, least, last)
-            filled = append(keys, places, filled, key, index, there & ~again)
+            again = (size > KB) & better(key, index, least, last)
+            if KB > 1:
+                again = again & (tl.load(counts + bucket, mask=there, other=0) >= KB)
+            note(keys, filled, key, there & ~again)
+            filled = note(places, filled, index, there & ~again)
         for start in range(0, number, GROUP):
             for t in range(0, tl.cdiv(n, b), LANES // GROUP):
                 key, index = load_flagged(
@@ -175,15 +186,16 @@ def certify_kernel(
                     GROUP, LANES, INTERLEAVED, LARGEST, WIDE,
                 )  # fmt: skip
                 wanted = better(key, index, least, last)
-                filled = append(keys, places, filled, key, index, wanted)
+                note(keys, filled, key, wanted)
+                filled = note(places, filled, index, wanted)
         tl.debug_barrier()
         at = tl.arange(0, LIST)
         key = tl.load(keys + at, mask=at < filled, other=0)
         index = tl.load(places + at, mask=at < filled, other=NONE)
-        threshold, reached = search_keys((key,), k, TYPE, 0)
+        threshold, reached = search_keys((key,), filled, k, TYPE, 0)
         end = k * 0 + NONE
         if reached != k:
-            end = last_tied((key,), (index,), threshold, k, n, n_bit)
+            end = last_tied((key,), (index,), threshold, k, n)
         win = wins(key, index, threshold, end) & (index != NONE)
         to = out_base + (tl.cumsum(win.to(tl.int32), 0) - 1).to(tl.int64) * out_element
         write(x, base, key, index, values, indices, to, win, x_element, LARGEST, WIDE)

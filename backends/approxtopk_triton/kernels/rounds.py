@@ -7,22 +7,23 @@ import triton.language as tl
 
 from .buckets import candidate_arrays, row_offset, write
 from .keys import NONE, key_bits, key_type
-from .select import (
+from .search import (
     advance,
     count_reaching,
+    first_pair,
     from_behind,
     last_tied,
-    load_chunk,
     lowest_pair,
     search_keys,
     wins,
 )
+from .select import load_chunk
 
 
-@triton.jit(do_not_specialize=["rows", "k", "n_bit"])
+@triton.jit(do_not_specialize=["rows", "k"])
 def narrow_kernel(
     x, source, target,
-    rows, n, n_bit, b, k, buckets, chunks, inner, x_outer, x_inner, x_element,
+    rows, n, b, k, buckets, chunks, inner, x_outer, x_inner, x_element,
     CHUNK: tl.constexpr, SOURCE: tl.constexpr, CODE: tl.constexpr,
     LARGEST: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
@@ -43,10 +44,10 @@ def narrow_kernel(
         x, keys, places, base, chunk * CHUNK, b, buckets, x_element,
         CHUNK, SOURCE, CODE, LARGEST, WIDE,
     )  # fmt: skip
-    threshold, reached = search_keys((key,), k, TYPE, CODE)
+    threshold, reached = search_keys((key,), b - chunk * CHUNK, k, TYPE, CODE)
     last = k * 0 + NONE
     if reached != k:
-        last = last_tied((key,), (index,), threshold, k, n, n_bit)
+        last = last_tied((key,), (index,), threshold, k, n)
     win = wins(key, index, threshold, last) & (index != NONE)
     position = tl.cumsum(win.to(tl.int32), 0) - 1
     new_keys, new_places = candidate_arrays(target, rows.to(tl.int64) * chunks * k, TYPE)
@@ -61,7 +62,7 @@ def narrow_kernel(
 
 @triton.jit
 def select_by_reading(
-    x, keys, places, base, out_base, values, indices, count, n, n_bit, k, buckets, x_element,
+    x, keys, places, base, out_base, values, indices, count, n, k, buckets, x_element,
     out_element,
     CHUNK: tl.constexpr, SOURCE: tl.constexpr, CODE: tl.constexpr,
     LARGEST: tl.constexpr, WIDE: tl.constexpr,
@@ -69,7 +70,7 @@ def select_by_reading(
     """The top k of `count` candidates at `keys` and `places`, or of the row.
 
     They are read once for each two bits of a key; again for those of an index where the k-th is
-    tied, those above first; and once more at the end: at most 16 + 1 + 10 + 1 times for 32 bits.
+    tied; and once more at the end: at most 16 + 10 + 1 times for 32 bits.
     """
     TYPE: tl.constexpr = x.dtype.element_ty
     threshold = tl.full((), 0, key_type(TYPE))
@@ -88,17 +89,11 @@ def select_by_reading(
 
     last = k * 0 + NONE
     if reached != k:
-        above = k * 0
-        for start in range(0, count, CHUNK):
-            key, _ = load_chunk(
-                x, keys, places, base, start, count, buckets, x_element,
-                CHUNK, SOURCE, CODE, LARGEST, WIDE,
-            )  # fmt: skip
-            above += tl.sum((key > threshold).to(tl.int32))
         least = tl.full((), 0, tl.uint32)
         tied = k * 0
-        step = tl.full((), 1, tl.uint32) * n_bit.to(tl.uint32)
-        while (step != 0) & (tied != k - above):
+        one = tl.full((), 1, tl.uint32)
+        step = first_pair(one * n, one)
+        while (step != 0) & (tied != k):
             counts = tl.full((), 0, tl.int64)
             for start in range(0, count, CHUNK):
                 key, index = load_chunk(
@@ -107,7 +102,7 @@ def select_by_reading(
                 )  # fmt: skip
                 behind = from_behind(key, index, threshold, n)
                 counts += count_reaching((behind,), least, step)
-            least, tied = advance(counts, least, tied, k - above, step)
+            least, tied = advance(counts, least, tied, k, step)
             step = step >> 2
         last = n - least.to(tl.int32)
 
@@ -124,10 +119,10 @@ def select_by_reading(
         before += tl.sum(win.to(tl.int32))
 
 
-@triton.jit(do_not_specialize=["rows", "k", "n_bit"])
+@triton.jit(do_not_specialize=["rows", "k"])
 def long_row_kernel(
     x, values, indices, source,
-    rows, n, n_bit, b, k, buckets, inner, x_outer, x_inner, x_element,
+    rows, n, b, k, buckets, inner, x_outer, x_inner, x_element,
     out_outer, out_inner, out_element,
     CHUNK: tl.constexpr, SOURCE: tl.constexpr, CODE: tl.constexpr,
     LARGEST: tl.constexpr, WIDE: tl.constexpr,
@@ -142,6 +137,6 @@ def long_row_kernel(
         x, keys + row.to(tl.int64) * b, places + row.to(tl.int64) * b,
         row_offset(row // inner, row % inner, x_outer, x_inner),
         row_offset(row // inner, row % inner, out_outer, out_inner),
-        values, indices, b, n, n_bit, k, buckets, x_element, out_element,
+        values, indices, b, n, k, buckets, x_element, out_element,
         CHUNK, SOURCE, CODE, LARGEST, WIDE,
     )  # fmt: skip

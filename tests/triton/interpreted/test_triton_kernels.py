@@ -112,6 +112,16 @@ def test_more_candidates_than_registers(
     check(random_array((2, 300), dtype, k), request, TWO_STAGES, kernels)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "int8", "float64", "int32"])
+def test_selection_from_several_chunks(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    """With and without codes, which wrap within a chunk; results in fewer lanes and in more."""
+    monkeypatch.setattr(schedule, "SELECTED", 32)
+    for k, interleaved in ((20, True), (70, True), (70, False)):
+        array = random_array((2, 300), dtype, k)
+        request = Request((2, 300), dtype, "cpu", 1, k, 45, 3, interleaved=interleaved)
+        check(array, request, TWO_STAGES, "bucket + select")
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "int64"])
 @pytest.mark.parametrize("k", [2, 33, 150])
 def test_sorted(dtype: str, k: int) -> None:
