@@ -10,6 +10,7 @@ from .variants import (
     element_bytes,
     entry_bytes,
     key_bytes,
+    least_registers,
     queues_for,
     registers,
     wave_limits,
@@ -141,6 +142,8 @@ def tile_block(p: Problem, device: Device, team: int, cluster: int) -> Tiling | 
         passes = -(-share // tile)
     steps = -(-longest // parts)
     queues = queues_for(p.dtype, p.kb, steps, v, device.halves)
+    if least_registers(p.dtype, p.kb, v, queues) > 65536 // team:
+        return None
     return Tiling(team, v, False, 1, tile, parts, 1, passes, steps, queues)
 
 

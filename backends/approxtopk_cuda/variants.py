@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Kernel", "Registers", "Walk", "element_bytes", "entry_bytes", "key_bytes", "registers"]
+__all__ = [
+    *("Kernel", "Registers", "Walk"),
+    *("element_bytes", "entry_bytes", "key_bytes", "leaner", "registers"),
+]
 
 _BYTES = {
     "float16": 2,
@@ -32,6 +35,8 @@ _ELEMENT = {
 _STEP_BITS = {"HalfQueues": 8, "PackedQueues": 16}
 #: Registers that a walk needs beside its queues and loads.
 _OVERHEAD = 26
+#: Registers that walking and then selecting need beside queues and loads, by the size of a key.
+_SELECTION = {4: 36, 8: 48}
 #: Registers of a thread to choose from: as few as will do.
 LIMITS = (64, 128, 256)
 #: Registers of queues that still leave room for loads in flight.
@@ -60,6 +65,23 @@ class Kernel:
     source: str
     entry: str
     defines: tuple[tuple[str, str], ...]
+
+
+def leaner(kernel: Kernel) -> Kernel | None:
+    """The same kernel for the same launch, in need of fewer registers or allowed more of them.
+
+    Where many blocks are resident together, one less costs least; then half of the loads in flight,
+    down to two; then fewer blocks again. None where nothing is left to give.
+    """
+    macros = dict(kernel.defines)
+    batch, blocks = int(macros.get("BATCH", 0)), int(macros["MIN_BLOCKS"])
+    if batch < 4 and blocks == 1:
+        return None
+    if batch < 4 or blocks > 4:
+        macros["MIN_BLOCKS"] = str(blocks - 1)
+    else:
+        macros["BATCH"] = str(batch // 2)
+    return Kernel(kernel.source, kernel.entry, tuple(sorted(macros.items())))
 
 
 @dataclass(frozen=True)
@@ -175,6 +197,12 @@ def registers(
     most = 2 if kb >= 8 or held >= 48 else 8
     batch = next(n for n in (8, 4, 2) if n <= most and (n == 2 or needed + n * words <= limit))
     return Registers(batch, limit)
+
+
+def least_registers(dtype: str, kb: int, v: int, queues: str) -> int:
+    """Fewest that will do for walking, with two loads in flight, and then selecting."""
+    words = max(1, v * _BYTES[dtype] // 4)
+    return _SELECTION[key_bytes(dtype)] + queue_registers(dtype, kb, v, queues) + 2 * words
 
 
 def wave_limits(dtype: str, kb: int) -> tuple[int, ...]:

@@ -1,4 +1,7 @@
-"""Every kernel by NVRTC, without a GPU: it compiles for all architectures and spills nothing."""
+"""Every kernel by NVRTC, without a GPU: it compiles for all architectures and spills nothing.
+
+What is compiled is what a GPU gets: where a kernel as planned spills, a leaner form of it.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from approxtopk_cuda import (
     schedule,
     source_of,
 )
+from approxtopk_cuda.cubin import frame_bytes
 
 try:
     compiling.compiler()
@@ -37,11 +41,11 @@ def kernels_of(problems: list[Any], device: Device) -> list[Kernel]:
 
 
 def spills(kernel: Kernel, arch: str) -> str:
-    """What the assembler says of local memory, if it uses any."""
-    code, log = compiling.compile_with_log(kernel, arch, "-v")
+    """What the assembler says of local memory, if it uses any in the form that a GPU gets."""
+    code, log = compiling.compile_to_fit(kernel, arch, "-v")
     assert code[:4] == b"\x7fELF"
     used = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores", log)
-    assert used
+    assert frame_bytes(code) == max(int(frame) for frame, _ in used)
     return "" if all(x == ("0", "0") for x in used) else f"{kernel}: {used}"
 
 
@@ -86,9 +90,9 @@ def test_a_kernel_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = []
     original = compiling.compile_with_log
 
-    def counting(kernel: Kernel, arch: str) -> tuple[bytes, str]:
+    def counting(kernel: Kernel, *options: Any) -> tuple[bytes, str]:
         compiled.append(kernel)
-        return original(kernel, arch)
+        return original(kernel, *options)
 
     monkeypatch.setattr(compiling, "compile_with_log", counting)
     monkeypatch.setattr(compiling, "_cache", {})
@@ -109,7 +113,7 @@ def test_kernels_of_one_schedule_are_compiled_at_once(monkeypatch: pytest.Monkey
     together = threading.Barrier(2, timeout=60)  # passed only if both are in it
     compiled = []
 
-    def meeting(kernel: Kernel, arch: str) -> tuple[bytes, str]:
+    def meeting(kernel: Kernel, *_: Any) -> tuple[bytes, str]:
         together.wait()
         compiled.append(kernel)
         return b"", ""
@@ -121,6 +125,39 @@ def test_kernels_of_one_schedule_are_compiled_at_once(monkeypatch: pytest.Monkey
         compiling.compile_kernels(kernels, "sm_90")
     assert set(compiled) == set(kernels)
     assert len(compiled) == 2
+
+
+def with_macros(kernel: Kernel, **macros: str) -> Kernel:
+    defines = {**dict(kernel.defines), **macros}
+    return Kernel(kernel.source, kernel.entry, tuple(sorted(defines.items())))
+
+
+def test_what_spills_is_compiled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tight = with_macros(small_kernel(), BATCH="4", MIN_BLOCKS="12")  # 40 registers
+    code, log = compiling.compile_with_log(tight, "sm_90", "-v")
+    assert frame_bytes(code) > 0
+    assert f"{frame_bytes(code)} bytes stack frame" in log
+    monkeypatch.setattr(compiling, "_cache", {})
+    assert frame_bytes(compile_kernel(tight, "sm_90")) == 0
+
+
+@pytest.mark.parametrize(("fitting", "tries"), [(1, 1), (4, 4), (9, 7)])
+def test_forms_of_a_kernel_are_tried_by_their_price(
+    monkeypatch: pytest.MonkeyPatch, fitting: int, tries: int
+) -> None:
+    tried = []
+
+    def noting(kernel: Kernel, *_: Any) -> tuple[bytes, str]:
+        macro = dict(kernel.defines)
+        tried.append((int(macro["BATCH"]), int(macro["MIN_BLOCKS"])))
+        return bytes([len(tried)]), ""
+
+    monkeypatch.setattr(compiling, "compile_with_log", noting)
+    monkeypatch.setattr(compiling, "frame_bytes", lambda code: int(code != bytes([fitting])))
+    kernel = with_macros(small_kernel(), BATCH="8", MIN_BLOCKS="5")
+    code, _ = compiling.compile_to_fit(kernel, "sm_90")
+    assert tried == [(8, 5), (8, 4), (4, 4), (2, 4), (2, 3), (2, 2), (2, 1)][:tries]
+    assert code == bytes([fitting if fitting <= tries else 1])  # as planned, where none fits
 
 
 def test_a_failure_names_source_and_log() -> None:

@@ -6,7 +6,7 @@ import pytest
 from problems import problem
 
 from approxtopk_cuda import Device, Schedule, schedule
-from approxtopk_cuda.tiling import tile_grid
+from approxtopk_cuda.tiling import tile_block, tile_grid
 from approxtopk_cuda.variants import registers, turning_registers
 
 
@@ -67,3 +67,15 @@ def test_turning_indices_takes_registers() -> None:
     more = turning_registers(3, 8, 8)
     assert registers("bfloat16", 3, 8, "PackedQueues").limit == 64
     assert registers("bfloat16", 3, 8, "PackedQueues", more=more).limit == 128
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kb", "fits"),
+    [("float32", 4, True), ("float32", 5, False), ("int64", 1, True), ("int64", 2, False)],
+)
+def test_1024_threads_take_a_row_where_64_registers_will_do(
+    dtype: str, kb: int, fits: bool
+) -> None:
+    p = problem(64, 131072, 64, 4096, kb, dtype)
+    assert (tile_block(p, Device(), 1024, 1) is not None) == fits
+    assert tile_block(p, Device(), 512, 1) is not None
