@@ -124,3 +124,16 @@ def test_clusters(entry: str, p: Problem, pattern: int, tmp_path: Path) -> None:
     arr = rows_of(p.dtype, p.rows, p.n, pattern)
     plan = check(p, Device(), arr, tmp_path)
     assert any(launch.cluster > 1 and launch.kernel.entry == entry for launch in plan.launches)
+
+
+@pytest.mark.parametrize("pattern", range(3))
+@pytest.mark.parametrize(
+    ("p", "splits"),
+    [(problem(1, 70000, 100, 10, 12, "int8"), 2), (problem(1, 50000, 60, 7, 9, "float64"), 6)],
+)
+def test_long_lists_of_several_blocks(
+    p: Problem, splits: int, pattern: int, tmp_path: Path
+) -> None:
+    device = Device("sm_80", 8, 163 * 1024, clusters=False)
+    plan = check(p, device, rows_of(p.dtype, p.rows, p.n, pattern), tmp_path)
+    assert dict(plan.launches[0].fields)["splits"] == splits

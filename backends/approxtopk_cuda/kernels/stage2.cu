@@ -16,6 +16,61 @@ struct Memory {  // of candidates
   u32* positions;
 };
 
+#if MERGE
+// The best KB of two lists, in the place of the first. They are its first `own` and the first others of
+// the second: of the places, the last ones are free, so they are put in order from there.
+__device__ inline void merge_in_place(const Lists<Key>& lists, u32 a, u32 b) {
+  u32 own = 0;
+  for (u32 high = KB; own < high;) {
+    const u32 middle = (own + high) / 2;
+    if (better(lists.get(b, KB - 1 - middle), lists.get(a, middle)))
+      high = middle;
+    else
+      own = middle + 1;
+  }
+  u32 others = KB - own;
+  Entry<Key> x = lists.get(a, own ? own - 1 : 0), y = lists.get(b, others ? others - 1 : 0);
+#pragma unroll 1
+  while (others) {
+    const u32 last = own + others - 1;
+    if (own && better(y, x)) {
+      lists.set(a, last, x);
+      if (--own) x = lists.get(a, own - 1);
+    } else {
+      lists.set(a, last, y);
+      if (--others) y = lists.get(b, others - 1);
+    }
+  }
+}
+
+// The lists of `splits` parts (at least 2) of b buckets to `to`, which is elsewhere. All threads of the
+// team call it, after writing their lists; it begins with a barrier and ends without.
+template <class Team> __device__ inline void merge_splits(const Lists<Key>& lists, u32 splits, u32 b, const Memory& to) {
+  if constexpr (KB <= 8) {
+    merge_parts<Team, Key, KB>(lists, 1, splits, b, [=](u32, u32 bucket, const Entry<Key>(&best)[KB], Key) {
+#pragma unroll
+      for (int i = 0; i < KB; ++i) {
+        to.keys[i * b + bucket] = best[i].key;
+        to.positions[i * b + bucket] = best[i].index;
+      }
+    });
+  } else {  // one of so many threads has no registers for a long list
+    while (splits > 1) {
+      const u32 half = (splits + 1) / 2;  // the odd one waits
+      Team::sync();
+      for (u32 x = Team::rank(); x < (splits - half) * b; x += Team::size) merge_in_place(lists, x, x + half * b);
+      splits = half;
+    }
+    Team::sync();
+    for (u32 x = Team::rank(); x < KB * b; x += Team::size) {
+      const Entry<Key> entry = lists.get(x % b, x / b);
+      to.keys[x] = entry.key;
+      to.positions[x] = entry.index;
+    }
+  }
+}
+#endif
+
 #if CLUSTER > 1
 // Candidates to the first block of the cluster.
 struct FirstBlockSink {
@@ -114,13 +169,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) stage2(const P
       const Entry<Key> entry = {from.keys[x], from.positions[x]};
       lists.set(split * b + bucket, i, entry);
     }
-    merge_parts<Team, Key, KB>(lists, 1, p.splits, b, [=](u32, u32 bucket, const Entry<Key>(&best)[KB], Key) {
-#pragma unroll
-      for (int i = 0; i < KB; ++i) {
-        memory.keys[i * b + bucket] = best[i].key;
-        memory.positions[i * b + bucket] = best[i].index;
-      }
-    });
+    merge_splits<Team>(lists, p.splits, b, memory);
 #elif SHARED
 #pragma unroll 8
     for (u32 x = Team::rank(); x < m; x += THREADS) memory.keys[x] = from.keys[x], memory.positions[x] = from.positions[x];
