@@ -9,27 +9,29 @@ from dataclasses import dataclass, replace
 
 from .problem import Certifies, Device, Launch, Problem, Schedule
 from .tiling import Tiling
-from .variants import Kernel, common_defines, entry_bytes, key_bytes
+from .variants import Kernel, common_defines, element_bytes, entry_bytes, key_bytes
 
-__all__ = ["at_its_end", "certified", "end_registers", "lost_group", "settle"]
+__all__ = ["at_its_end", "certified", "lost_group", "settle"]
 
 #: Winners that a block sorts in shared memory.
 MAX_SORT = 4096
+#: Bytes of a row that a block holds at once: less work than a plan and its certificate.
+_HELD = 16 * 1024
 #: Elements of flagged buckets that a thread holds at a time; as in certify.cuh.
 _GATHERED = 2
 #: Shared memory that `SelectSpace` and `CertifySpace` take at most.
 _SPACE = 16 * 1024
 _MAX_GRID = 2**31 - 1
-#: Registers that the end of a row takes from the walk, by the size of a key, the most first.
-_END = {4: (16, 12), 8: (60, 28, 20, 12)}
 
 
-def settle(p: Problem) -> Problem:
+def settle(p: Problem, device: Device) -> Problem:
     """The problem as it is to be scheduled: without what it needs not, or cannot have."""
     if p.kb >= min(p.k, -(-p.n // p.b)):  # no bucket can drop one of the true top k
         return replace(p, certificate=False, repair=False)
-    if p.repair and p.sorted and p.k > MAX_SORT:  # select from whole rows instead
-        return replace(p, b=p.n, kb=1, candidates=p.n, certificate=False, repair=False)
+    few = p.rows <= device.multiprocessors and p.n * element_bytes(p.dtype) <= _HELD
+    if p.repair and (few or (p.sorted and p.k > MAX_SORT)):  # select from whole rows instead
+        whole = replace(p, b=p.n, kb=1, candidates=p.n, interleaved=True)
+        return replace(whole, certificate=False, repair=False)
     return p
 
 
@@ -62,11 +64,6 @@ class Inside:
     defines: dict[str, int]
     fields: tuple[tuple[str, int], ...]
     certifies: Certifies
-
-
-def end_registers(p: Problem) -> tuple[int, ...]:
-    """Registers that a walk should leave to the end of its row, lest it spill; the most first."""
-    return _END[key_bytes(p.dtype)] if p.certificate or p.repair else ()
 
 
 def at_its_end(p: Problem, tiling: Tiling, dead: int, registers: int, held: bool) -> Inside | None:
@@ -134,6 +131,7 @@ def _certify(p: Problem, device: Device, group: int, marked: bool) -> tuple[Laun
         MARKED=str(int(marked)),
         LOST=str(int(group > 0)),
         LISTED="0",
+        WINNERS="0",
         QUICK="0",
         GROUPS="0",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .exactness import at_its_end, certified, end_registers, lost_group
+from .exactness import at_its_end, certified, lost_group
 from .problem import Device, Launch, Problem, Schedule
 from .tiling import Tiling, list_bytes, tile_block, tile_grid
 from .variants import (
@@ -201,12 +201,7 @@ def _fused_walk(p: Problem, device: Device, tiling: Tiling, least: int) -> tuple
     if p.repair and (p.sorted or key_bytes(p.dtype) == 8):  # repair needs more than 64
         least = max(least, 128)
     # Selection, compiled for sm_80, takes some registers more.
-    walk, limit = _walk(p, tiling, least, more=0 if device.halves else 10)
-    for more in end_registers(p):
-        sparing, needed = _walk(p, tiling, least, more)
-        if needed == limit:  # else blocks that are resident together would be the price
-            return sparing, limit
-    return walk, limit
+    return _walk(p, tiling, least, more=0 if device.halves else 10)
 
 
 def _space(p: Problem, team: int) -> int:

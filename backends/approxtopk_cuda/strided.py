@@ -143,7 +143,7 @@ def _problem(request: Request, rows: Rows, step: int, address: int) -> Problem:
         certificate=request.certificate and not request.exact,
         repair=request.exact,
     )
-    return settle(problem)
+    return settle(problem, device_of(_ordinal(request)))
 
 
 def _layout(p: Problem, rows: Rows, axis: int, values: Strided, indices: Strided) -> OutputLayout:

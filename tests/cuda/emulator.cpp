@@ -16,6 +16,7 @@
 #define __restrict__
 #define __forceinline__ inline
 #define __noinline__
+#define __grid_constant__
 
 namespace emulator {
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import pytest
 from problems import DTYPES, KINDS, problem
@@ -24,7 +25,7 @@ def problems() -> list[Problem]:
     layouts = ({}, {"interleaved": False}, {"step": 3, "alignment": 1, "largest": False})
     choices = product(SHAPES, DTYPES, ASKED, layouts)
     found = [problem(*shape, dtype, **asked, **more) for shape, dtype, asked, more in choices]
-    return [p for p in map(settle, found) if p.certificate or p.repair]
+    return [p for p in (settle(p, Device()) for p in found) if p.certificate or p.repair]
 
 
 @pytest.mark.parametrize("device", [Device(), Device("sm_120", 170, 99 * 1024)], ids=["90", "120"])
@@ -70,7 +71,21 @@ def test_every_kernel_compiles_without_spills(arch: str) -> None:
 
 
 def test_what_needs_no_certificate_gets_none() -> None:
-    assert not settle(problem(4, 1000, 2, 10, 2, repair=True)).repair
-    assert not settle(problem(4, 1000, 50, 10, 100, certificate=True)).certificate
-    whole = settle(problem(1, 10**6, 50_000, 10**5, 1, repair=True, sorted=True))
-    assert (whole.b, whole.kb, whole.candidates, whole.repair) == (10**6, 1, 10**6, False)
+    device = Device()
+    assert not settle(problem(4, 1000, 2, 10, 2, repair=True), device).repair
+    assert not settle(problem(4, 1000, 50, 10, 100, certificate=True), device).certificate
+
+
+def test_whole_rows_where_that_is_cheaper_than_repair() -> None:
+    def is_whole(rows: int, n: int, dtype: str = "float32", **more: Any) -> bool:
+        p = settle(problem(rows, n, n // 16, n // 4, 1, dtype, repair=True, **more), Device())
+        assert p.repair == (p.b < n)
+        assert not p.repair or p.interleaved == more.get("interleaved", True)
+        return (p.b, p.kb, p.candidates, p.interleaved) == (n, 1, n, True)
+
+    assert is_whole(1, 10**6, sorted=True)  # too many winners to sort
+    assert not is_whole(1, 10**6)
+    assert is_whole(132, 4096, interleaved=False)  # a block holds a row
+    assert not is_whole(133, 4096)
+    assert not is_whole(132, 4096, "float64")
+    assert is_whole(1, 8192, "bfloat16")

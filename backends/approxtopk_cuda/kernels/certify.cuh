@@ -37,7 +37,7 @@ struct Area {
 struct CertifySpace {
   Key keys[32];  // per warp
   u32 positions[32], sums[32];
-  u32 flags, found, hidden;  // lengths of lists
+  u32 flags, hidden;  // lengths of lists
   Key hidden_keys[32];
   u32 hidden_positions[32];
 };
@@ -229,7 +229,7 @@ template <class Team, class Results> struct Certifier {
         gather(room, entry, take);
       }
       if (flags == 0) continue;
-      const int n = AT_ONCE / 2;
+      const int n = WINNERS ? 1 : AT_ONCE / 2;  // registers are few where there is a walk beside it
       buckets.each<Team, n>(flags, listed(), [&](const Entry<Key>(&entries)[n], const u32(&)[n], const bool(&there)[n]) {
         bool take[n];
 #pragma unroll

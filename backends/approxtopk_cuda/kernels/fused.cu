@@ -208,7 +208,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #if WINNERS
       if (!MERGE && active && bucket < p.b) losses.set(bucket, queues, place);
       Entry<Key> worst = {~(Key)0, 0};
-      const WinnerSink output = {written, losses, worst};
+      const WinnerSink output = {written, losses, certify_space, worst};
 #else
       const OutputSink& output = written;
 #endif
@@ -268,7 +268,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
         }
       }
 #if WINNERS
-      if (block == 0) conclude<Team>(p, area, certify_space, spaces[team], row, losses, worst, ordered);
+      if (block == 0) conclude<Team>(p, area, certify_space, spaces[team], row, ends, losses, worst, ordered);
 #endif
     }
     Team::sync();

@@ -18,6 +18,8 @@ template <class Team> struct Placer {
   const Params& p;
   const RowEnds& ends;
   CertifySpace& space;
+  Key* keys;  // room for k results
+  u32* positions;
 
   __device__ Entry<Key> result(u32 i) const {
     const WrittenResults results = {p, ends};
@@ -69,7 +71,7 @@ template <class Team> struct Placer {
     Entry<Key> mine = {~(Key)0, 0};
 #pragma unroll 4
     for (u32 i = Team::rank(); i < p.k; i += Team::size) {
-      const Entry<Key> entry = result(i);
+      const Entry<Key> entry = {keys[i], positions[i]};
       if (better(mine, entry)) mine = entry, place = i;
     }
     return mine;
@@ -79,6 +81,11 @@ template <class Team> struct Placer {
   // better than all that follow, so these never meet it there.
   __device__ void replace(u32 count) const {
     const RepairedSink output = {p, ends};
+#pragma unroll 4
+    for (u32 i = Team::rank(); i < p.k; i += Team::size) {
+      const Entry<Key> entry = result(i);
+      keys[i] = entry.key, positions[i] = entry.index;  // each thread its own
+    }
     if (Team::warp() == 0) {  // sorts
       const Entry<Key> entry = hidden(Team::lane() < count ? Team::lane() : 0);
       const u32 at = ahead_of(entry, count);
@@ -94,6 +101,7 @@ template <class Team> struct Placer {
       if (!better(entry, last)) return;
       if (mine.index == last.index && mine.key == last.key) {
         output(place, entry.key, entry.index);
+        keys[place] = entry.key, positions[place] = entry.index;
         mine = worst_of_thread(place);
       }
       Team::sync();
@@ -103,7 +111,7 @@ template <class Team> struct Placer {
 #endif
 
 // Whether a row's answer is exact goes out; or (REPAIR) it is made so, at once or later. Hidden elements
-// have been listed before a barrier; `ordered`: results are best first. Ends with a barrier.
+// have been listed before a barrier; `ordered`: results are best first. Ends without one.
 template <class Team>
 __device__ inline void settle(const Params& p, const Area& area, CertifySpace& space, SelectSpace<Team::size>& select_space,
                               u32 row, const RowEnds& ends, u32 hidden, bool ordered) {
@@ -114,7 +122,7 @@ __device__ inline void settle(const Params& p, const Area& area, CertifySpace& s
     Certifier<Team, WrittenResults>(p, area, space, select_space, ends, results).repair();
 #endif
   } else if (hidden) {
-    const Placer<Team> placer = {p, ends, space};
+    const Placer<Team> placer = {p, ends, space, area.keys, area.positions};
     if (ordered)
       placer.insert(hidden);
     else
@@ -126,6 +134,5 @@ __device__ inline void settle(const Params& p, const Area& area, CertifySpace& s
 #else
   if (Team::rank() == 0) p.exact[row] = hidden == 0;
 #endif
-  Team::sync();
 }
 #endif

@@ -4,7 +4,8 @@
 // worst of the results. That takes an operation or two for each element, and a look at one key of each
 // group of V buckets: no more, for nearly all rows. Else the groups that lost such a key are read again.
 // A group's last candidates tell at once of a tie with tau that it hides nothing: what a bucket dropped
-// is worse than the last that it kept.
+// is worse than the last that it kept. A certificate needs to read in case of such ties alone: what has a
+// greater key than tau is better.
 //
 // From the command line: WINNERS, REPAIR, KB, HELD.
 
@@ -99,58 +100,97 @@ struct Losses {
   }
 };
 
-// Results go out; a thread remembers its worst.
+// Results go out; the last is tau if they are best first, and a thread remembers its worst if not.
 struct WinnerSink {
   const OutputSink& output;
   const Losses& losses;
+  CertifySpace& space;
   Entry<Key>& worst;
   __device__ void operator()(u32 place, Key key, u32 index) const {
     output(place, key, index);
 #if HELD
     losses.winners[place] = index;
 #endif
+    if (place + 1 == output.p.k) space.keys[0] = key, space.positions[0] = index;
     const Entry<Key> entry = {key, index};
     if (better(worst, entry)) worst = entry;
   }
 };
 
-// Buckets of listed groups.
-struct ListedGroups {
-  const u32* groups;
-  __device__ u32 operator()(u32 i) const { return groups[i / GROUP] * GROUP + i % GROUP; }
-};
+// Calls f(entry, bucket) for the elements of listed groups, which are read as stage 1 read them.
+template <class Team, class F>
+__device__ inline void read_groups(const Params& p, const Bits* row, const u32* listed, u32 count, const F& f) {
+  const Buckets buckets = {p, row};
+  if (GROUP == 1) {
+    buckets.each<Team, AT_ONCE>(count, [&](u32 i) { return listed[i]; },
+                                [&](const Entry<Key>(&entries)[AT_ONCE], const u32(&which)[AT_ONCE], const bool(&there)[AT_ONCE]) {
+#pragma unroll
+      for (int j = 0; j < AT_ONCE; ++j) {
+        if (there[j]) f(entries[j], listed[which[j]]);
+      }
+    });
+    return;
+  }
+  const u32 total = count * (p.run + (p.longer != 0));
+#pragma unroll 1
+  for (u32 x = Team::rank(); x < total; x += Team::size) {
+    const u32 bucket = listed[x % count] * GROUP, step = x / count;
+    const u32 there = step < p.run ? GROUP : bucket < p.longer ? p.longer - bucket : 0;
+    const u32 index = buckets.index_of(bucket, step);
+    Key keys[GROUP];
+    if (there >= GROUP) {
+      Chunk chunk;
+      chunk.load(row + index);
+#pragma unroll
+      for (int u = 0; u < GROUP; ++u) {
+        const int each = Element::per_word;
+        keys[u] = key_at<Element>(order<Element, LARGEST>(chunk.word[u / each]), u % each);
+      }
+    } else {
+#pragma unroll
+      for (int u = 0; u < GROUP; ++u) keys[u] = u < there ? element_key(row[index + u]) : 0;
+    }
+#pragma unroll
+    for (int u = 0; u < GROUP; ++u) {
+      const Entry<Key> entry = {keys[u], index + u};
+      if (u < there) f(entry, bucket + u);
+    }
+  }
+}
 
-// A row whose results are out, `mine` the worst that a thread put. Begins without a barrier and ends
-// with one.
+// A row whose results are out, `mine` the worst that a thread put. Begins and ends without a barrier. Nearly
+// always two barriers and a look at a key are all: more instructions would be new to a multiprocessor, and
+// take long to come.
 template <class Team>
 __device__ inline void conclude(const Params& p, const Area& area, CertifySpace& space, SelectSpace<Team::size>& select_space,
-                                u32 row, const Losses& losses, const Entry<Key>& mine, bool ordered) {
+                                u32 row, const RowEnds& ends, const Losses& losses, const Entry<Key>& mine, bool ordered) {
   const u32 most = SelectSpace<Team::size>::bins, groups = Losses::groups(p);
   u32* const listed = select_space.count;
   if (Team::rank() == 0) space.flags = space.hidden = 0;
-  const Entry<Key> tau = worst<Team>(space, mine);
-  if (Team::is_warp) Team::sync();
-  const RowEnds ends = ends_of(p, row);
-  const Buckets buckets = {p, ends.arr};
-  const ListedGroups list = {listed};
+  Entry<Key> tau;
+  if (ordered) {
+    Team::sync();
+    tau.key = space.keys[0], tau.index = space.positions[0];
+  } else {
+    tau = worst<Team>(space, mine);
+    if (Team::is_warp) Team::sync();
+  }
   const Entry<Key> bar = {tau.key >> KEY_SHIFT, tau.index};
 #pragma unroll 1
   for (u32 begin = 0; begin < groups; begin += most) {
     const u32 end = groups - begin < most ? groups : begin + most;
+    bool any = false;
     for (u32 group = begin + Team::rank(); group < end; group += Team::size) {
-      if (losses.is_flagged(group, tau)) listed[atomicAdd(&space.flags, 1u)] = group;
+      if (!losses.is_flagged(group, tau)) continue;
+      any = true;
+      if (!REPAIR && losses.keys[group] > tau.key)
+        space.hidden = 1;  // for sure
+      else
+        listed[atomicAdd(&space.flags, 1u)] = group;
     }
-    Team::sync();
-    const u32 flags = space.flags;
-    if (flags == 0) {
-      if (end < groups) Team::sync();  // all have seen it
-      continue;
-    }
-    buckets.each<Team, AT_ONCE>(flags * GROUP, list, [&](const Entry<Key>(&entries)[AT_ONCE], const u32(&which)[AT_ONCE], const bool(&there)[AT_ONCE]) {
-#pragma unroll
-      for (int j = 0; j < AT_ONCE; ++j) {
-        if (there[j] && better(entries[j], bar) && losses.is_hidden(p, list(which[j]), entries[j])) hide(space, entries[j]);
-      }
+    if (!__builtin_expect(Team::any(any), 0) || (!REPAIR && space.hidden)) continue;
+    read_groups<Team>(p, ends.arr, listed, space.flags, [&](const Entry<Key>& entry, u32 bucket) {
+      if (better(entry, bar) && losses.is_hidden(p, bucket, entry)) hide(space, entry);
     });
     Team::sync();
     if (Team::rank() == 0) space.flags = 0;
@@ -167,8 +207,9 @@ __device__ inline bool certify_warp(const Params& p, const RowEnds& ends, u32 bu
   const u32 lane = threadIdx.x % 32, longest = p.run + (p.longer != 0);
   Entry<Key> tau = {__shfl_sync(~0u, winner.key, p.k - 1), __shfl_sync(~0u, winner.index, p.k - 1)};
   u32 flagged = __ballot_sync(~0u, lost >= tau.key && better(last, tau));
+  bool exact = REPAIR || !__any_sync(~0u, lost > tau.key);
   winner.key >>= KEY_SHIFT, tau.key >>= KEY_SHIFT;
-  bool exact = true;
+  if (!exact) return false;
   for (; flagged; flagged &= flagged - 1) {
     const u32 first = __shfl_sync(~0u, bucket, __ffs(flagged) - 1);
     for (u32 base = 0; base < longest * GROUP; base += 32) {

@@ -14,6 +14,12 @@ template <int SIZE> struct TeamOf {
     else
       __syncthreads();
   }
+  // Whether any thread says so, as a barrier.
+  __device__ static bool any(bool x) {
+    if (!is_warp) return __syncthreads_or(x);
+    __syncwarp();
+    return __any_sync(~0u, x);
+  }
 };
 
 __device__ inline u32 warp_max(u32 x) { return __reduce_max_sync(~0u, x); }
