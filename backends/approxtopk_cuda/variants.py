@@ -36,7 +36,7 @@ _STEP_BITS = {"HalfQueues": 8, "PackedQueues": 16}
 #: Registers that a walk needs beside its queues and loads.
 _OVERHEAD = 26
 #: Registers that walking and then selecting need beside queues and loads, by the size of a key.
-_SELECTION = {4: 36, 8: 48}
+_SELECTION = {4: 34, 8: 46}
 #: Registers of a thread to choose from: as few as will do.
 LIMITS = (64, 128, 256)
 #: Registers of queues that still leave room for loads in flight.
@@ -201,8 +201,10 @@ def registers(
 
 def least_registers(dtype: str, kb: int, v: int, queues: str) -> int:
     """Fewest that will do for walking, with two loads in flight, and then selecting."""
-    words = max(1, v * _BYTES[dtype] // 4)
-    return _SELECTION[key_bytes(dtype)] + queue_registers(dtype, kb, v, queues) + 2 * words
+    key = key_bytes(dtype)
+    loads = 2 * max(1, v * _BYTES[dtype] // 4)
+    extra = max(1, kb // 2) * (key // 4)
+    return _SELECTION[key] + queue_registers(dtype, kb, v, queues) + extra + loads
 
 
 def wave_limits(dtype: str, kb: int) -> tuple[int, ...]:
