@@ -38,6 +38,9 @@ struct CertifySpace {
   Key keys[32];  // per warp
   u32 positions[32], sums[32];
   u32 flags, hidden;  // lengths of lists
+  u32 wrong;          // whether it is clear without them that the answer isn't exact
+  Key tau_key;        // the last result, where these are best first
+  u32 tau_index;
   Key hidden_keys[32];
   u32 hidden_positions[32];
 };

@@ -23,10 +23,11 @@ struct Losses {
 #endif
 
   __device__ static u32 groups(const Params& p) { return (p.b + GROUP - 1) / GROUP; }
+  __device__ static u32 aligned(u32 places) { return (places + 3) / 4 * 4; }
 
   // In `memory`, bytes_of(p) of it.
   __device__ Losses(const Params& p, u8* memory) {
-    const u32 places = (groups(p) + 3) / 4 * 4;
+    const u32 places = aligned(groups(p));
     keys = (Key*)memory;
 #if HELD
     last_keys = keys + places;
@@ -35,15 +36,15 @@ struct Losses {
 #endif
   }
   __device__ static u32 bytes_of(const Params& p) {
-    const u32 places = (groups(p) + 3) / 4 * 4, lists = MERGE ? (p.parts * p.tile + 3) / 4 * 4 : 0;
-    if (HELD) return places * (2 * (u32)sizeof(Key) + 4) + (p.k + 3) / 4 * 16;
+    const u32 places = aligned(groups(p)), lists = MERGE ? aligned(p.parts * p.tile) : 0;
+    if (HELD) return places * (2 * (u32)sizeof(Key) + 4) + aligned(p.k) * 4;
     return (places + lists) * (u32)sizeof(Key);
   }
 #if MERGE
-  __device__ Key* of_lists(const Params& p) const { return keys + (groups(p) + 3) / 4 * 4; }
+  __device__ Key* of_lists(const Params& p) const { return keys + aligned(groups(p)); }
 #endif
 
-  // Before the barrier of the cluster that candidates wait for too.
+  // What a thread's queues of neighbouring buckets lost, before the barrier that candidates wait for too.
   __device__ void set(u32 bucket, const Queues& queues, const Place& place) const {
     put(keys + bucket / GROUP, queues.lost_key());
 #if HELD
@@ -111,7 +112,7 @@ struct WinnerSink {
 #if HELD
     losses.winners[place] = index;
 #endif
-    if (place + 1 == output.p.k) space.keys[0] = key, space.positions[0] = index;
+    if (place + 1 == output.p.k) space.tau_key = key, space.tau_index = index;
     const Entry<Key> entry = {key, index};
     if (better(worst, entry)) worst = entry;
   }
@@ -166,11 +167,11 @@ __device__ inline void conclude(const Params& p, const Area& area, CertifySpace&
                                 u32 row, const RowEnds& ends, const Losses& losses, const Entry<Key>& mine, bool ordered) {
   const u32 most = SelectSpace<Team::size>::bins, groups = Losses::groups(p);
   u32* const listed = select_space.count;
-  if (Team::rank() == 0) space.flags = space.hidden = 0;
+  if (Team::rank() == 0) space.flags = space.hidden = space.wrong = 0;
   Entry<Key> tau;
   if (ordered) {
     Team::sync();
-    tau.key = space.keys[0], tau.index = space.positions[0];
+    tau.key = space.tau_key, tau.index = space.tau_index;
   } else {
     tau = worst<Team>(space, mine);
     if (Team::is_warp) Team::sync();
@@ -184,11 +185,12 @@ __device__ inline void conclude(const Params& p, const Area& area, CertifySpace&
       if (!losses.is_flagged(group, tau)) continue;
       any = true;
       if (!REPAIR && losses.keys[group] > tau.key)
-        space.hidden = 1;  // for sure
+        space.wrong = 1;
       else
         listed[atomicAdd(&space.flags, 1u)] = group;
     }
-    if (!__builtin_expect(Team::any(any), 0) || (!REPAIR && space.hidden)) continue;
+    if (!__builtin_expect(Team::any(any), 0)) continue;
+    if (!REPAIR && space.wrong) break;
     read_groups<Team>(p, ends.arr, listed, space.flags, [&](const Entry<Key>& entry, u32 bucket) {
       if (better(entry, bar) && losses.is_hidden(p, bucket, entry)) hide(space, entry);
     });
@@ -196,7 +198,7 @@ __device__ inline void conclude(const Params& p, const Area& area, CertifySpace&
     if (Team::rank() == 0) space.flags = 0;
     Team::sync();
   }
-  settle<Team>(p, area, space, select_space, row, ends, space.hidden, ordered);
+  settle<Team>(p, area, space, select_space, row, ends, space.hidden + (REPAIR ? 0 : space.wrong), ordered);
 }
 
 // The same for the lanes of a warp that hold k <= 32 results, best first, of which a lane's V buckets
