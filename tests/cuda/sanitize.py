@@ -1,25 +1,31 @@
-"""Problems for compute-sanitizer: random ones, then one of each kind of kernel.
+"""Problems for compute-sanitizer: random ones, one of each kind of kernel, certificates and repair.
 
 On a machine with a GPU and CUDA's compute-sanitizer,
 
     PYTHONPATH=.:backends python tests/cuda/sanitize.py memcheck racecheck initcheck
 
-runs 240 of them under each tool, in 12 processes, and fails if a result is wrong or a tool reports
-anything.
+runs 280 of them under each tool, in 12 processes, and fails if a result is wrong or a tool reports
+anything. A number among the arguments is how many seconds to begin new problems for, kinds of kernels
+and exactness first.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import random
 import subprocess
+import re
 import sys
+import time
 from typing import Any
 
-from test_gpu import check, fill, make_request, random_case
+import test_certify
+from adversaries import rows_for
+from test_gpu import DTYPES, check, fill, make_request, random_case
 
-PROBLEMS, PROCESSES = 240, 12
+RANDOM, EXACT, PROCESSES = 180, 40, 12
 #: rows, n, k, b, kb and what they call for.
 SHAPES: tuple[tuple[int, int, int, int, int, dict[str, Any]], ...] = (
     (8, 8192, 64, 4096, 1, {}),  # a block a row, candidates in registers
@@ -35,31 +41,47 @@ SHAPES: tuple[tuple[int, int, int, int, int, dict[str, Any]], ...] = (
 )
 
 
-def kinds() -> list[tuple[Any, ...]]:
-    found = itertools.product(SHAPES, ("float32", "bfloat16", "float64"), ("normal", "few"))
-    return list(found)
+def of_kind(seed: int, shape: tuple[Any, ...], dtype: str, pattern: str) -> None:
+    rows, n, k, b, kb, more = shape
+    arr = fill((rows, n), dtype, pattern, random.Random(seed)).cuda()
+    check(arr, make_request((rows, n), dtype, 1, k, b, kb, **more))
 
 
-def run_slice(first: int) -> None:
-    """Every PROCESSES-th problem."""
-    cases = kinds()
-    for seed in range(first, PROBLEMS, PROCESSES):
-        if seed < PROBLEMS - len(cases):
-            arr, request = random_case(seed)
-        else:
-            (rows, n, k, b, kb, more), dtype, pattern = cases[seed - PROBLEMS + len(cases)]
-            arr = fill((rows, n), dtype, pattern, random.Random(seed)).cuda()
-            request = make_request((rows, n), dtype, 1, k, b, kb, **more)
-        check(arr, request)
+def exact(seed: int) -> None:
+    request = test_certify.request_for(random.Random(seed), DTYPES[seed % len(DTYPES)])
+    test_certify.check(rows_for(request, seed).cuda(), request)
 
 
-def run_under(tool: str) -> bool:
+def problems() -> list[functools.partial[None]]:
+    kinds = itertools.product(SHAPES, ("float32", "bfloat16", "float64"), ("normal", "few"))
+    found = [functools.partial(of_kind, seed, *kind) for seed, kind in enumerate(kinds)]
+    random.Random(0).shuffle(found)  # a slice has its share of each
+    found += [functools.partial(exact, seed) for seed in range(EXACT)]
+    return found + [functools.partial(at_random, seed) for seed in range(RANDOM)]
+
+
+def at_random(seed: int) -> None:
+    check(*random_case(seed))
+
+
+def run_slice(first: int, seconds: float) -> None:
+    """Every PROCESSES-th problem, as long as there is time."""
+    until, done = time.monotonic() + seconds, 0
+    for problem in problems()[first::PROCESSES]:
+        if time.monotonic() > until:
+            break
+        problem()
+        done += 1
+    print(f"problems done: {done}")
+
+
+def run_under(tool: str, seconds: str) -> bool:
     """Whether all slices are right and clean."""
     environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
     command = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "1", sys.executable]
     running = [
         subprocess.Popen(
-            [*command, __file__, str(first)],
+            [*command, __file__, "slice", str(first), seconds],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -67,22 +89,23 @@ def run_under(tool: str) -> bool:
         )
         for first in range(PROCESSES)
     ]
-    clean = True
+    clean, count = True, 0
     for process in running:
         output, _ = process.communicate()
+        count += sum(map(int, re.findall(r"problems done: (\d+)", output)))
         if process.returncode:
             clean = False
             print(output[-3000:])
-    print(f"{tool}: {PROBLEMS} problems {'are right and clean' if clean else 'are not clean'}")
+    print(f"{tool}: {count} problems {'are right and clean' if clean else 'are not all clean'}")
     return clean
 
 
 def main() -> None:
-    if sys.argv[1].isdigit():
-        run_slice(int(sys.argv[1]))
-    else:
-        clean = [run_under(tool) for tool in sys.argv[1:]]
-        sys.exit(not all(clean))
+    if sys.argv[1] == "slice":
+        return run_slice(int(sys.argv[2]), float(sys.argv[3]))
+    seconds = next(filter(str.isdigit, sys.argv[1:]), "86400")
+    tools = [argument for argument in sys.argv[1:] if not argument.isdigit()]
+    sys.exit(not all([run_under(tool, seconds) for tool in tools]))
 
 
 if __name__ == "__main__":
