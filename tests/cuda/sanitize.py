@@ -5,8 +5,8 @@ On a machine with a GPU and CUDA's compute-sanitizer,
     PYTHONPATH=.:backends python tests/cuda/sanitize.py memcheck racecheck initcheck
 
 runs 280 of them under each tool, in 12 processes, and fails if a result is wrong or a tool reports
-anything. A number among the arguments is how many seconds to begin new problems for, kinds of kernels
-and exactness first.
+anything. A number among the arguments is how many seconds to begin new problems for, kinds of
+kernels and exactness first.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import functools
 import itertools
 import os
 import random
-import subprocess
 import re
+import subprocess
 import sys
 import time
 from typing import Any
@@ -105,7 +105,8 @@ def main() -> None:
         return run_slice(int(sys.argv[2]), float(sys.argv[3]))
     seconds = next(filter(str.isdigit, sys.argv[1:]), "86400")
     tools = [argument for argument in sys.argv[1:] if not argument.isdigit()]
-    sys.exit(not all([run_under(tool, seconds) for tool in tools]))
+    clean = [run_under(tool, seconds) for tool in tools]
+    sys.exit(not all(clean))
 
 
 if __name__ == "__main__":
