@@ -12,8 +12,7 @@ from approxtopk import Request
 from approxtopk_numpy.backend import NumpyBackend, put_rows, rows_last, take_rows
 
 from .launch import LONGEST_KB, is_exact, launch
-from .pieces import select_in_pieces
-from .run import UNASKED, run
+from .run import UNASKED, run, run_in_pieces
 
 _Array = NDArray[Any]
 _Pair = tuple[_Array, _Array]
@@ -51,25 +50,29 @@ class NumbaBackend(NumpyBackend):
         elif ready:
             run(arr, *out, exact, request)
         else:
-            source, values, indices = rows_last((arr, *out), request.axis)
-            block, count = block_rows(request, arr.itemsize)
-            for begin in range(0, request.rows, block):
-                end = min(begin + block, request.rows)
-                rows = take_rows(source, begin, end)
-                native = rows.dtype.newbyteorder("=")
-                shape = (end - begin, request.k)
-                found = np.empty(shape, native), np.empty(shape, request.index_dtype)
-                some = replace(request, shape=rows.shape, axis=1)
-                if count > 1:
-                    select_in_pieces(rows[0], found, exact[begin:end], some, count)
-                else:
-                    rows = np.ascontiguousarray(rows, native)
-                    run(rows, *found, exact[begin:end], some)
-                put_rows(values, begin, end, found[0])
-                put_rows(indices, begin, end, found[1])
+            self._copied(rows_last((arr, *out), request.axis), exact, request)
         if request.certificate:
             return (*out, exact.view(np.bool_).reshape(request.rows_shape))
         return out
+
+    def _copied(self, arrays: list[_Array], exact: _Array, request: Request) -> None:
+        """Select from what the kernels can't read as it lies, and write where they can't."""
+        arr, values, indices = arrays
+        block, cuts = block_rows(request, arr.itemsize)
+        native = arr.dtype.newbyteorder("=")
+        for begin in range(0, request.rows, block):
+            end = min(begin + block, request.rows)
+            rows, proved = take_rows(arr, begin, end), exact[begin:end]
+            if cuts > 1:
+                out = [take_rows(part, begin, end)[0] for part in (values, indices)]
+                run_in_pieces(rows[0], out[0], out[1], proved, request, cuts)
+                continue
+            shape = (end - begin, request.k)
+            found = np.empty(shape, native), np.empty(shape, request.index_dtype)
+            some = replace(request, shape=rows.shape, axis=1)
+            run(np.ascontiguousarray(rows, native), *found, proved, some)
+            put_rows(values, begin, end, found[0])
+            put_rows(indices, begin, end, found[1])
 
     def kernel(self, request: Request) -> str:
         if request.empty:
@@ -77,8 +80,9 @@ class NumbaBackend(NumpyBackend):
         plan = launch(request)
         lanes = f"stage 1 in {plan.width} lanes, " if plan.width else ""
         what = "exact: " if plan.exact else ""
+        cuts = f"; each row in {plan.cuts} pieces" if plan.cuts > 1 else ""
         threads = f"{plan.threads} threads" if plan.threads > 1 else "1 thread"
-        return f"{what}{lanes}keys first, indices for the winners; {threads}"
+        return f"{what}{lanes}keys first, indices for the winners{cuts}; {threads}"
 
     def workspace(self, request: Request) -> int:
         return 0 if request.empty else launch(request).workspace
@@ -95,7 +99,10 @@ def block_rows(request: Request, itemsize: int) -> tuple[int, int]:
 
     NumPy may need two copies to lay rows out: together they are a twelfth.
     """
+    cuts = launch(request).cuts
+    if request.n * itemsize >= PIECES_BYTES:
+        cuts = max(cuts, -(-PARTS // request.rows))
+    if cuts > 1:
+        return 1, cuts
     fitting = BLOCK_BYTES // (request.n * itemsize)
-    block = max(1, min(fitting, request.rows // PARTS))
-    pieces = -(-PARTS // request.rows) if request.n * itemsize >= PIECES_BYTES else 1
-    return block, pieces if block == 1 else 1
+    return max(1, min(fitting, request.rows // PARTS)), 1

@@ -67,27 +67,35 @@ def select_rows(
         Scratch: best, used, tops, and the lanes if a bucket has several.
     """
     kb = len(levels)
-    used, tops = kb * b, (kb + 1) * b
-    lanes = tops + count_regions(n, width, TILE_BYTES // x.itemsize)
-    if interleaved and width == b:
-        lanes = 0  # they are the buckets
+    tops = (kb + 1) * b
     for row in range(begin, end):
         base = row * n
-        clear(keys, 0, tops)
-        for bucket in range(1 if interleaved else b):
-            first, stop = (0, n) if interleaved else run(n, b, bucket)
-            if lanes:
-                clear(keys, lanes, kb * width)
-            stage1(x, base + first, base + stop, width, keys, lanes, tops, levels, infinity, flip)
-            if lanes:
-                buckets = b if interleaved else 1
-                _merge(keys, lanes, width, keys, b, bucket, buckets, levels)
+        keep(x, base, n, b, width, interleaved, levels, infinity, flip, keys)
         floor, ties = threshold(keys, 0, kb * b, k)
-        search = (n, k, b, width, interleaved, used, tops, levels)
+        search = (n, k, b, width, interleaved, tops, levels)
         out = (values, indices, row * k, exact.size > 0)
         proved = _take(x, base, search, floor, ties, keys, out, infinity, flip)
         if exact.size:
             store(exact, row, proved)
+
+
+@glue
+def keep(x, base, n, b, width, interleaved, levels, infinity, flip, keys):
+    """Stage 1 of the row from `base` on; see `select_rows`."""
+    kb = len(levels)
+    tops = (kb + 1) * b
+    lanes = tops + count_regions(n, width, TILE_BYTES // x.itemsize)
+    if interleaved and width == b:
+        lanes = 0  # they are the buckets
+    clear(keys, 0, tops)
+    for bucket in range(1 if interleaved else b):
+        first, stop = (0, n) if interleaved else run(n, b, bucket)
+        if lanes:
+            clear(keys, lanes, kb * width)
+        stage1(x, base + first, base + stop, width, keys, lanes, tops, levels, infinity, flip)
+        if lanes:
+            buckets = b if interleaved else 1
+            _merge(keys, lanes, width, keys, b, bucket, buckets, levels)
 
 
 @entry
@@ -103,12 +111,12 @@ def finish_row(
 ):
     """What is left to do for a long row after all of its `stage1_part`; see `select_rows`."""
     kb = len(levels)
-    used, tops = kb * b, (kb + 1) * b
+    tops = (kb + 1) * b
     clear(keys, 0, tops)
     for part in range(parts):
         _merge(keys, lanes + part * kb * width, width, keys, b, 0, b, levels)
     floor, ties = threshold(keys, 0, kb * b, k)
-    search = (n, k, b, width, True, used, tops, levels)
+    search = (n, k, b, width, True, tops, levels)
     out = (values, indices, 0, exact.size > 0)
     proved = _take(x, 0, search, floor, ties, keys, out, infinity, flip)
     if exact.size:
@@ -233,9 +241,8 @@ def _take(x, base, search, floor, ties, keys, out, infinity, flip):
     To `certify` goes on until all such places were seen; 1 if no element that its bucket dropped
     is better than the worst winner, so that the answer is exact.
     """
-    n, k, b, width, interleaved, used, tops, levels = search
+    n, k, b, width, interleaved, tops, levels = search
     values, indices, at, certify = out
-    kb = len(levels)
     tile = TILE_BYTES // x.itemsize
     grouped = n // (STEPS * width) * STEPS
     tiles = (width + tile - 1) // tile
@@ -272,15 +279,7 @@ def _take(x, base, search, floor, ties, keys, out, infinity, flip):
                     tie = key == floor
                     if tie and ties == 0:
                         continue
-                    last = load(keys, (kb - 1) * b + bucket)
-                    dropped = key < last
-                    if key == last:  # of these the bucket kept the first few
-                        equal = 0
-                        for level in range(kb):
-                            equal += 1 if load(keys, level * b + bucket) == last else 0
-                        count = np.int64(load(keys, used + bucket))
-                        dropped = count >= equal
-                        store(keys, used + bucket, count if dropped else count + 1)
+                    dropped = was_dropped(key, keys, bucket, b, levels)
                     if dropped:
                         if best_at < 0 or key > best:
                             best, best_at = key, i
@@ -302,6 +301,23 @@ def _take(x, base, search, floor, ties, keys, out, infinity, flip):
                     if floor == 0:  # nothing is greater than the greatest key
                         return 1
     return 1
+
+
+@glue
+def was_dropped(key, keys, bucket, b, levels):
+    """Whether its bucket dropped an element; asked once for each, in the order of the index."""
+    kb = len(levels)
+    used = kb * b + bucket
+    last = load(keys, used - b)
+    dropped = key < last
+    if key == last:  # of these the bucket kept the first few
+        equal = 0
+        for level in range(kb):
+            equal += 1 if load(keys, level * b + bucket) == last else 0
+        count = np.int64(load(keys, used))
+        dropped = count >= equal
+        store(keys, used, count if dropped else count + 1)
+    return dropped
 
 
 @glue

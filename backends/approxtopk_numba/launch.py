@@ -6,6 +6,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from approxtopk import Request
+from approxtopk_numpy.memory import (
+    allowance,
+    copied_bytes,
+    fewest_pieces,
+    held_bytes,
+    piece_request,
+)
 
 from .threads import most_threads
 
@@ -28,6 +35,9 @@ SPARE = 1024
 
 #: What a thread must have to do to be worth waking: reading 4 MiB takes it some 100 us.
 BYTES_PER_THREAD = 1 << 22
+
+#: A row in pieces takes threads longer to share: every piece is handed over, and used in turn.
+BYTES_PER_PIECES_THREAD = 1 << 24
 
 #: Rows are handed to threads in this many pieces per thread, so that a slow one holds up little.
 PIECES = 4
@@ -56,6 +66,8 @@ class Launch:
         How many threads share the work.
     piece : int
         How many rows a thread takes at a time.
+    cuts : int
+        Into how many pieces a row is cut that would take too much memory as a whole; 1 if it isn't.
     workspace : int
         Bytes of scratch memory of all threads.
     """
@@ -67,6 +79,7 @@ class Launch:
     parts: int
     threads: int
     piece: int
+    cuts: int
     workspace: int
 
 
@@ -77,10 +90,17 @@ def is_exact(request: Request) -> bool:
 
 @lru_cache(maxsize=4096)
 def launch(request: Request) -> Launch:
-    """Policy for a request that is not empty."""
-    n, k, b, kb = request.n, request.k, request.b, request.kb
-    itemsize = request.itemsize
-    threads = max(1, min(most_threads(), request.rows * n * itemsize // BYTES_PER_THREAD))
+    """Policy for a request that is not empty: as many threads as pay and memory allows."""
+    most = request.rows * request.n * request.itemsize // BYTES_PER_THREAD
+    most = max(1, min(most_threads(), most))
+    plans = (whole_rows(request, threads) for threads in range(most, 0, -1))
+    fits = (plan for plan in plans if plan.workspace <= allowance(request))
+    return next(fits, None) or in_pieces(request)
+
+
+def whole_rows(request: Request, threads: int) -> Launch:
+    """A launch of so many threads at most, of which each has a row or shares one."""
+    n, k, kb, itemsize = request.n, request.k, request.kb, request.itemsize
     tile = TILE_BYTES // itemsize
     exact, parts, collected = is_exact(request), 1, 0
     if exact:
@@ -90,13 +110,11 @@ def launch(request: Request) -> Launch:
         threads = min(threads, request.rows)
     else:
         width = bucket_width(request, itemsize)
-        spread = not request.interleaved or width > b
         if request.interleaved and request.rows < threads and 8 * kb * width <= n:
             parts = threads
         else:
             threads = min(threads, request.rows)
-        lanes = kb * width * parts if spread or parts > 1 else 0
-        keys = (kb + 1) * b + count_regions(n, width, tile) + lanes
+        keys = queue_keys(request, width, parts)
     piece = -(-request.rows // (threads * PIECES)) if threads > 1 else request.rows
     if request.sorted or request.index_dtype != "int64":
         piece = max(1, min(piece, SOME_WINNERS // k))
@@ -107,7 +125,37 @@ def launch(request: Request) -> Launch:
     if request.index_dtype != "int64":
         scratch += piece * k * 8
     workspace = scratch if parts > 1 else scratch * threads
-    return Launch(exact, width, keys, collected, parts, threads, piece, workspace)
+    return Launch(exact, width, keys, collected, parts, threads, piece, 1, workspace)
+
+
+def in_pieces(request: Request) -> Launch:
+    """A launch whose rows come one after another, each with its pieces shared by some threads."""
+    threads = max(1, min(most_threads(), request.n * request.itemsize // BYTES_PER_PIECES_THREAD))
+
+    def piece_bytes(piece: Request) -> int:
+        return threads * (copied_bytes(piece) + look_keys(piece) * piece.itemsize)
+
+    cuts = max(threads, fewest_pieces(request, piece_bytes))
+    workspace = piece_bytes(piece_request(request, cuts)) + threads * held_bytes(request, cuts)
+    return Launch(is_exact(request), 0, 0, 0, 1, threads, 1, cuts, workspace)
+
+
+def look_width(piece: Request) -> int:
+    """Lanes of stage 1 of a piece; 0 without stage 1."""
+    return 0 if piece.exact else bucket_width(piece, piece.itemsize)
+
+
+def look_keys(piece: Request) -> int:
+    """Length of scratch memory for stage 1 of a piece."""
+    return 0 if piece.exact else queue_keys(piece, look_width(piece))
+
+
+def queue_keys(request: Request, width: int, parts: int = 1) -> int:
+    """Length of scratch memory for stage 1 of a row: queues, what is noted of them, and lanes."""
+    b, kb = request.b, request.kb
+    spread = parts > 1 or not request.interleaved or width > b
+    tops = count_regions(request.n, width, TILE_BYTES // request.itemsize)
+    return (kb + 1) * b + tops + (kb * width * parts if spread else 0)
 
 
 def sorting_bytes(itemsize: int) -> int:

@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from approxtopk import Request
+from approxtopk_numpy.long_row import select_in_pieces
+from approxtopk_numpy.memory import room
 
 from .bits import Order, order, sort_rows
 from .exact import select_exactly
 from .kernels import finish_row, select_rows, stage1_part
-from .launch import STEPS, TILE_BYTES, Launch, launch
+from .launch import STEPS, TILE_BYTES, Launch, launch, whole_rows
+from .looks import NumbaLooks
 from .threads import spread
 
 _Array = NDArray[Any]
@@ -34,11 +37,11 @@ class Job(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def job(request: Request) -> Job:
-    """The job that a request makes."""
-    plan = launch(request)
+def job(request: Request, whole: bool = False) -> Job:
+    """The job that a request makes; `whole` rows by one thread, whatever else would be better."""
+    plan = whole_rows(request, 1) if whole else launch(request)
     how = order(request.dtype, request.largest)
-    alone = plan.threads == 1 and not request.sorted and request.index_dtype == "int64"
+    alone = plan.threads == plan.cuts == 1 and not request.sorted and request.index_dtype == "int64"
     shape = request.n, request.rows, request.k
     levels = () if plan.exact else (0,) * request.kb
     return Job(request, plan, how, levels, how.bits, *shape, alone)
@@ -64,7 +67,29 @@ def run(
     if this.alone:
         _run_rows(this, x, found, indices.reshape(-1), exact, this.rows)
         return
+    if this.plan.cuts > 1:
+        rows, *out = (part.reshape(this.rows, -1) for part in (arr, values, indices))
+        for at, row in enumerate(rows):
+            proved = exact[at : at + 1]
+            run_in_pieces(row, out[0][at], out[1][at], proved, request, this.plan.cuts)
+        return
     _share(this, x, found, indices.reshape(-1), exact)
+
+
+def run_in_pieces(
+    row: _Array, values: _Array, indices: _Array, exact: _Array, request: Request, cuts: int
+) -> None:
+    """The same for one of the rows that `request` has, of any layout, in about `cuts` pieces."""
+    looks = NumbaLooks(job(request).plan.threads, _select)
+    held = room(request) // looks.threads
+    exact[:] = select_in_pieces(row, (values, indices), request, looks, cuts, held)
+
+
+def _select(row: _Array, request: Request) -> tuple[_Array, _Array]:
+    this = job(request, whole=True)
+    values, indices = np.empty(request.k, row.dtype), np.empty(request.k, np.int64)
+    _run_rows(this, row.view(this.bits), values.view(this.bits), indices, UNASKED, 1)
+    return values, indices
 
 
 def _share(this: Job, x: _Array, values: _Array, indices: _Array, exact: _Array) -> None:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from approxtopk import ArrayInfo, Backend, Request
 
 from .fast import select
-from .memory import block_rows, workspace
+from .long_row import select_in_pieces
+from .looks import NumpyLooks
+from .memory import block_rows, piece_count, room, workspace
 
 _Array = NDArray[Any]
 _Pair = tuple[_Array, _Array]
@@ -50,17 +52,28 @@ class NumpyBackend(Backend):
             )
         exact = np.ones(request.rows, dtype=np.bool_)
         if not request.empty:
-            source, out_values, out_indices = rows_last((arr, *out), request.axis)
-            block = block_rows(request)
-            if not (source.flags.c_contiguous and source.dtype.isnative):  # a block is copied
-                block = min(block, max(1, request.rows // 24))
-            for begin in range(0, request.rows, block):
-                end = min(begin + block, request.rows)
-                values = take_rows(source, begin, end)
-                best, exact[begin:end] = select(values, request)
-                put_rows(out_values, begin, end, np.take_along_axis(values, best, axis=1))
-                put_rows(out_indices, begin, end, best)
+            arrays = rows_last((arr, *out), request.axis)
+            by = self._by_pieces if piece_count(request) > 1 else self._by_blocks
+            by(arrays, exact, request)
         return (*out, exact.reshape(request.rows_shape)) if request.certificate else out
+
+    def _by_blocks(self, arrays: list[_Array], exact: _Array, request: Request) -> None:
+        source, values, indices = arrays
+        block = block_rows(request)
+        if not (source.flags.c_contiguous and source.dtype.isnative):  # a block is copied
+            block = min(block, max(1, request.rows // 24))
+        for begin in range(0, request.rows, block):
+            end = min(begin + block, request.rows)
+            rows = take_rows(source, begin, end)
+            best, exact[begin:end] = select(rows, request)
+            put_rows(values, begin, end, np.take_along_axis(rows, best, axis=1))
+            put_rows(indices, begin, end, best)
+
+    def _by_pieces(self, arrays: list[_Array], exact: _Array, request: Request) -> None:
+        looks, count, most = NumpyLooks(), piece_count(request), room(request)
+        for at in range(request.rows):
+            row, *out = (take_rows(arr, at, at + 1)[0] for arr in arrays)
+            exact[at] = select_in_pieces(row, (out[0], out[1]), request, looks, count, most)
 
     def overlap(self, a: _Array, b: _Array) -> bool:
         return np.shares_memory(a, b)
@@ -72,7 +85,9 @@ class NumpyBackend(Backend):
         return arr.astype(np.float32) if arr.dtype.name == "bfloat16" else np.asarray(arr)
 
     def kernel(self, request: Request) -> str:
-        return "NumPy: best values first, indices for the winners"
+        count = 1 if request.empty else piece_count(request)
+        cuts = f"; each row in {count} pieces" if count > 1 else ""
+        return f"NumPy: best values first, indices for the winners{cuts}"
 
     def workspace(self, request: Request) -> int:
         return 0 if request.empty else workspace(request)

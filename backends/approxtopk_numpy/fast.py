@@ -132,13 +132,7 @@ def reaching_the_candidates(values: _Array, request: Request) -> tuple[Reaching,
 
     None where an exact answer would have to sort out so much that all elements are no more work.
     """
-    keep = keep_interleaved if request.interleaved else keep_runs
-    read = Reader(request.largest, as_keys=values.dtype.name in SLOW)
-    kept = keep(values, request.b, request.kb, read)
-    if kept is None:
-        read = Reader(request.largest, as_keys=True)
-        kept = keep(values, request.b, request.kb, read)
-        assert kept is not None  # keys have no NaN
+    kept, read = keep_best(values, request)
     candidates = np.moveaxis(kept, 0, 1).reshape(len(values), -1)
     bar = kth_best(candidates, request.k, read.direction.largest)
     queues = Kept.of(kept, read)
@@ -151,6 +145,18 @@ def reaching_the_candidates(values: _Array, request: Request) -> tuple[Reaching,
         return None
     key = order_keys(values[places], request.largest)
     return Reaching(*places, key, read.keys(bar)[:, 0]), queues
+
+
+def keep_best(values: _Array, request: Request) -> tuple[_Array, Reader]:
+    """The best of each bucket, shape (kb, rows, b), and how elements were read to compare them."""
+    keep = keep_interleaved if request.interleaved else keep_runs
+    read = Reader(request.largest, as_keys=values.dtype.name in SLOW)
+    kept = keep(values, request.b, request.kb, read)
+    if kept is None:
+        read = Reader(request.largest, as_keys=True)
+        kept = keep(values, request.b, request.kb, read)
+        assert kept is not None  # keys have no NaN
+    return kept, read
 
 
 def winners(found: Reaching, k: int) -> tuple[_Integers, _Integers]:
@@ -237,17 +243,19 @@ def reaching(
 
 def buckets_of(found: Reaching, request: Request) -> _Integers:
     """The buckets that hold these elements, counted through all rows."""
-    if request.interleaved:
-        bucket = found.i % request.b
-    else:
-        short, longer = divmod(request.n, request.b)
-        first = longer * (short + 1)  # of the shorter buckets
-        bucket = np.where(
-            found.i < first, found.i // (short + 1), longer + (found.i - first) // max(short, 1)
-        )
+    bucket = buckets_at(found.i, request)
     if len(found.bar) > 1:
         bucket += np.multiply(found.row, request.b, dtype=np.int64)
     return bucket
+
+
+def buckets_at(i: _Integers, request: Request) -> _Integers:
+    """The buckets of the elements with these indices."""
+    if request.interleaved:
+        return i % request.b
+    short, longer = divmod(request.n, request.b)
+    first = longer * (short + 1)  # of the shorter buckets
+    return np.where(i < first, i // (short + 1), longer + (i - first) // max(short, 1))
 
 
 def first_of_each(group: _Integers, wanted: _Integers) -> _Booleans:

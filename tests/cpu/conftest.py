@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 
 
@@ -33,3 +35,24 @@ def rows_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """The Numba backend copies every row that it has to in seven pieces, however short it is."""
     backend = pytest.importorskip("approxtopk_numba.backend")
     monkeypatch.setattr(backend, "block_rows", lambda *_: (1, 7))
+
+
+@pytest.fixture
+def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are cut in pieces as if nothing but twenty candidates could be held."""
+    from approxtopk_numpy import backend, memory
+
+    cached = [memory.piece_count]
+    monkeypatch.setattr(memory, "allowance", lambda _: 1)
+    monkeypatch.setattr(backend, "room", lambda _: 20)
+    if importlib.util.find_spec("numba"):
+        from approxtopk_numba import launch, run
+
+        cached += [launch.launch, run.job]
+        monkeypatch.setattr(launch, "allowance", lambda _: 1)
+        monkeypatch.setattr(run, "room", lambda _: 20)
+    for function in cached:
+        function.cache_clear()
+    yield
+    for function in cached:
+        function.cache_clear()

@@ -27,6 +27,10 @@ class Case(NamedTuple):
         how = self.how
         return select(keys, self.k, how["b"], how["kb"], how["interleaved"])
 
+    def exactly(self) -> dict[str, Any]:
+        """How to select the true top-k."""
+        return {**self.how, "b": self.rows.shape[1], "kb": 1}
+
 
 @st.composite
 def cases(draw: st.DrawFn, dtype: str, queues: tuple[int, ...]) -> Case:

@@ -32,7 +32,8 @@ def extra(arr: np.ndarray, k: int, **how: Any) -> tuple[int, int]:
 def normal(shape: tuple[int, ...], dtype: str = "float32") -> np.ndarray:
     """Few ties: integers take most of their range."""
     values = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-    return (values * 2**28).astype(dtype) if dtype == "int32" else values.astype(dtype)
+    spread = {"int32": 2**28, "int8": 20}.get(dtype, 1)
+    return (values * spread).astype(dtype)
 
 
 @pytest.fixture(params=BACKENDS)
@@ -84,6 +85,40 @@ def test_no_more_than_a_tenth_of_input_and_output(
 ) -> None:
     taken, moved = extra(normal(shape), int(shape[1] * share), recall=0.99, backend=backend)
     assert taken <= 0.1 * moved
+
+
+#: A selection may take that much however little is moved.
+LEAST = 1 << 20
+
+#: Every size of an element, and how a whole answer is asked for.
+LONG_ROWS = [
+    ("float16", {"recall": 0.99}),
+    ("float32", {"recall": 0.99, "certificate": True}),
+    ("float32", {"recall": 1.0}),
+    ("float64", {"recall": 0.99, "sorted": True}),
+    ("int8", {"recall": 1.0, "index_dtype": "int32"}),
+]
+
+
+@pytest.mark.parametrize(("dtype", "how"), LONG_ROWS, ids=str)
+@pytest.mark.parametrize("share", [64, 8, 2])
+def test_nor_for_one_long_row(backend: str, dtype: str, how: dict[str, Any], share: int) -> None:
+    """A row that what is kept of it is no small part of."""
+    arr = normal((2**20,), dtype)
+    taken, moved = extra(arr, len(arr) // share, backend=backend, **how)
+    assert taken <= max(0.1 * moved, LEAST)
+    stated = approxtopk.explain(arr, len(arr) // share, backend=backend, **how).workspace_bytes
+    assert stated / 2 - SMALL <= taken <= 2 * stated + SMALL
+
+
+@pytest.mark.parametrize("pattern", ["rising", "falling", "constant"])
+@pytest.mark.parametrize("recall", [0.99, 1.0])
+def test_whatever_its_order(backend: str, recall: float, pattern: str) -> None:
+    """The best come first or last, or all tie."""
+    arr = np.sort(normal((2**19,), "float64"))
+    arr = {"rising": arr, "falling": arr[::-1].copy(), "constant": np.zeros_like(arr)}[pattern]
+    taken, _ = extra(arr, len(arr) // 8, recall=recall, backend=backend)
+    assert taken <= LEAST
 
 
 def layouts(arr: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:

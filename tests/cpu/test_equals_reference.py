@@ -104,6 +104,28 @@ def test_numba_in_pieces(rows_are_cut: None, case: Case, exact: bool) -> None:
     np.testing.assert_array_equal(got.exact, true.exact)
 
 
+@pytest.mark.parametrize(
+    ("backend", "dtype"),
+    [
+        *[("numpy", dtype) for dtype in ("float16", "float32", "int8", "int64")],
+        *[("numba", dtype) for dtype in ("float64", "int8")],
+    ],
+)
+@quick
+@given(data=st.data())
+def test_without_memory(no_memory: None, backend: str, dtype: str, data: st.DataObject) -> None:
+    """Every row in pieces; and exact, and with a certificate."""
+    if backend == "numba":
+        pytest.importorskip("numba")
+    case = data.draw(cases(dtype, (2,) if backend == "numba" else (1, 3, 20)))
+    check(case, backend)
+    how = {**case.how, "sorted": True}
+    got = approxtopk.topk(case.rows, case.k, backend=backend, certificate=True, **how)
+    exact = approxtopk.topk(case.rows, case.k, backend=backend, recall=1.0, **how)
+    np.testing.assert_array_equal(exact.indices, case._replace(how=case.exactly()).expected())
+    np.testing.assert_array_equal(got.exact, (got.indices == exact.indices).all(axis=1))
+
+
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("largest", [True, False])
 def test_bfloat16(backend: str, largest: bool) -> None:
