@@ -142,7 +142,8 @@ def tile_block(p: Problem, device: Device, team: int, cluster: int) -> Tiling | 
         passes = -(-share // tile)
     steps = -(-longest // parts)
     queues = queues_for(p.dtype, p.kb, steps, v, device.halves)
-    if least_registers(p.dtype, p.kb, v, queues) > 65536 // team:
+    complement = 0 if p.largest else 2  # registers for keys of the smallest
+    if least_registers(p.dtype, p.kb, v, queues) + complement > 65536 // team:
         return None
     return Tiling(team, v, False, 1, tile, parts, 1, passes, steps, queues)
 

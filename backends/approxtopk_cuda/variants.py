@@ -36,7 +36,7 @@ _STEP_BITS = {"HalfQueues": 8, "PackedQueues": 16}
 #: Registers that a walk needs beside its queues and loads.
 _OVERHEAD = 26
 #: Registers that walking and then selecting need beside queues and loads, by the size of a key.
-_SELECTION = {4: 34, 8: 46}
+_SELECTION = {4: 34, 8: 56}
 #: Registers of a thread to choose from: as few as will do.
 LIMITS = (64, 128, 256)
 #: Registers of queues that still leave room for loads in flight.

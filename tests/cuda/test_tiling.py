@@ -70,12 +70,18 @@ def test_turning_indices_takes_registers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "kb", "fits"),
-    [("float32", 4, True), ("float32", 5, False), ("int64", 1, True), ("int64", 2, False)],
+    ("dtype", "kb", "largest", "fits"),
+    [
+        ("float32", 4, True, True),
+        ("float32", 4, False, False),
+        ("float32", 5, True, False),
+        ("int16", 1, False, True),
+        ("int64", 1, True, False),
+    ],
 )
 def test_1024_threads_take_a_row_where_64_registers_will_do(
-    dtype: str, kb: int, fits: bool
+    dtype: str, kb: int, largest: bool, fits: bool
 ) -> None:
-    p = problem(64, 131072, 64, 4096, kb, dtype)
+    p = problem(64, 131072, 64, 4096, kb, dtype, largest=largest)
     assert (tile_block(p, Device(), 1024, 1) is not None) == fits
     assert tile_block(p, Device(), 512, 1) is not None
