@@ -165,7 +165,12 @@ def plans(seconds: float) -> Iterator[dict[str, object]]:
 
 
 #: rows, n, k whose extra memory is measured: the workloads, and shares of a row that are large.
-MEMORY = [*WORKLOADS, (32, 65536, 1024), (2048, 1024, 128), (1, 2**20, 16384), (1, 2**20, 131072)]
+LONG_ROW = 2**22
+MEMORY = [
+    *WORKLOADS,
+    *[(32, 65536, 1024), (2048, 1024, 128)],
+    *[(1, LONG_ROW, LONG_ROW // share) for share in (64, 8, 2)],
+]
 
 
 def memory(_: float) -> Iterator[dict[str, object]]:
