@@ -99,13 +99,16 @@ def compile_to_fit(
     """As `compile_with_log`, but the first of the kernel's forms that spills nothing.
 
     Policy allots registers by an estimate, which compilers keep to more or less: one in twenty
-    kernels does not fit, and another one with every release.
+    kernels does not fit, and another one with every release. Where no form fits, or only one that
+    is not worth it, it is the one that spills least.
     """
-    made = compile_with_log(kernel, arch, ptxas_options)
-    fits, form = made, leaner(kernel)
-    while frame_bytes(fits[0]) and form is not None:
-        fits, form = compile_with_log(form, arch, ptxas_options), leaner(form)
-    return made if frame_bytes(fits[0]) else fits
+    least = compile_with_log(kernel, arch, ptxas_options)
+    spilled = frame_bytes(least[0])
+    while spilled and (form := leaner(kernel, spilled)):
+        kernel, made = form, compile_with_log(form, arch, ptxas_options)
+        if frame_bytes(made[0]) < spilled:
+            least, spilled = made, frame_bytes(made[0])
+    return least
 
 
 def compile_with_log(
