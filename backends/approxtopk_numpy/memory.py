@@ -1,7 +1,8 @@
 """How much memory a selection takes, and how many rows are selected from at once. Arithmetic only.
 
 A block of rows is as much as leaves temporary arrays in the processor's cache and takes no more
-than a tenth of input and output together. A single row that takes more is cut in pieces.
+than a tenth of input and output together. A single row that takes more than a quarter of them is cut
+in pieces that take a tenth; below that it is not, since pieces cost several times the time.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def noted_bytes(request: Request) -> int:
 @lru_cache(maxsize=4096)
 def piece_count(request: Request) -> int:
     """How many pieces a row is cut into; 1 if it is selected from as a whole."""
-    if block_bytes(request, 1) <= allowance(request):
+    if block_bytes(request, 1) <= max(LEAST_ALLOWED, moved(request) // 4):
         return 1
     return fewest_pieces(request, look_bytes)
 
