@@ -103,7 +103,7 @@ LONG_ROWS = [
 @pytest.mark.parametrize(("dtype", "how"), LONG_ROWS, ids=str)
 @pytest.mark.parametrize("share", [64, 8, 2])
 def test_nor_for_one_long_row(backend: str, dtype: str, how: dict[str, Any], share: int) -> None:
-    """A row that what is kept of it is no small part of; for NumPy alone, as much again as it is."""
+    """A row that what is kept of it is no small part of; NumPy alone takes as much again."""
     arr = normal((2**20,), dtype)
     taken, moved = extra(arr, len(arr) // share, backend=backend, **how)
     assert taken <= max((1.0 if backend == "numpy" else 0.1) * moved, LEAST)
