@@ -305,6 +305,22 @@ def test_the_plan_is_nearly_the_fastest_that_was_measured(case, margin, recall):
     assert times[chosen.b, chosen.kb] <= min(good) * margin
 
 
+def test_exact_plans_are_nearly_the_fastest_that_were_measured():
+    """Where the planner's own choice was among those timed; a block answers short rows whole."""
+    results = Path(__file__).parent.parent / "benchmarks" / "results" / "gpu-exact-h200.json"
+    times = {}
+    for entry in json.loads(results.read_text())["results"]:
+        case = entry["rows"], entry["n"], entry["k"], entry["dtype"]
+        times.setdefault(case, {})[entry["b"], entry["kb"]] = entry["us"]
+    timed = 0
+    for (_, n, k, _), plans in times.items():
+        chosen = plan(n, k, recall=1.0)
+        took = plans.get((chosen.b, chosen.kb))
+        timed += took is not None
+        assert took is None or took <= 1.1 * min(plans.values())
+    assert timed == 7
+
+
 ask = partial(dict, n=10, k=2)
 BAD_VALUES = [
     (ask(n=-1), "n must be in [0, 9223372036854775807], got -1"),

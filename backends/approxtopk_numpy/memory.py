@@ -18,9 +18,6 @@ from .fast import by_cheapest_buckets
 from .pieces import BINS, in_buckets
 from .stage1 import CHUNK, SLOW, STRETCH, part, run_elements
 
-#: Bytes of an element, by what is left of its type's name without the letters.
-_BYTES = {"8": 1, "16": 2, "32": 4, "64": 8}
-
 #: Blocks are not made smaller than that many bytes of temporary arrays ask for.
 LEAST = 1 << 17
 
@@ -45,7 +42,7 @@ def block_rows(request: Request) -> int:
 
 def moved(request: Request) -> int:
     """Bytes of input and output."""
-    size, place = itemsize(request), itemsize_of(request.index_dtype)
+    size, place = request.itemsize, itemsize_of(request.index_dtype)
     return request.rows * (request.n * size + request.k * (size + place))
 
 
@@ -61,7 +58,7 @@ def room(request: Request) -> int:
 
 def noted_bytes(request: Request) -> int:
     """Bytes that a noted candidate takes: value and place, both again, and to sort them out."""
-    return 2 * (itemsize(request) + 8) + 2 * itemsize(request) + 10
+    return 2 * (request.itemsize + 8) + 2 * request.itemsize + 10
 
 
 @lru_cache(maxsize=4096)
@@ -94,13 +91,13 @@ def piece_request(request: Request, count: int) -> Request:
 def look_bytes(piece: Request) -> int:
     """Bytes of a piece, and of a look at it: in an exact one all keys, and what they come from."""
     if piece.exact:
-        return piece.n * (5 * itemsize(piece) + 4)
+        return piece.n * (5 * piece.itemsize + 4)
     return copied_bytes(piece) + block_bytes(piece, 1)
 
 
 def copied_bytes(piece: Request) -> int:
     """Bytes of a piece that isn't neighbours in its row."""
-    return piece.n * itemsize(piece) if piece.interleaved and not piece.exact else 0
+    return piece.n * piece.itemsize if piece.interleaved and not piece.exact else 0
 
 
 def held_bytes(request: Request, pieces: int) -> int:
@@ -119,7 +116,7 @@ def workspace(request: Request) -> int:
 
 def block_bytes(request: Request, rows: int) -> int:
     """Bytes of temporary arrays for a block of rows."""
-    size = itemsize(request)
+    size = request.itemsize
     if request.exact or request.lossless:
         request = by_cheapest_buckets(request)
     n, k, b, kb = request.n, request.k, request.b, request.kb
@@ -137,8 +134,3 @@ def block_bytes(request: Request, rows: int) -> int:
     # Row, index and key of what reaches the bar, twice; and its bucket.
     winners = rows * k * (2 * (12 + size) + 9)
     return queues + reading + max(stage1, winners)
-
-
-def itemsize(request: Request) -> int:
-    """Bytes of an element."""
-    return _BYTES[request.dtype.lstrip("abfilnotu")]

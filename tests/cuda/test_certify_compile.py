@@ -14,7 +14,7 @@ from approxtopk_cuda import Device, Kernel, Problem, Schedule, schedule
 from approxtopk_cuda.exactness import settle
 
 ASKED = ({"certificate": True}, {"repair": True}, {"repair": True, "sorted": True})
-#: One of each: results noted, read again, in global memory; counts of several ranges; a warp's.
+#: One of each: candidates held, stored, in global memory; counts of several ranges; a warp's.
 SHAPES = (
     *[shape for kind, shape in KINDS.items() if kind != "stream"],
     *((256, 131072, 2048, 4096, 3), (2, 300_000, 20_000, 30_000, 2), (1, 2**20, 3000, 2**18, 2)),
