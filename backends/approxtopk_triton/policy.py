@@ -12,6 +12,9 @@ from approxtopk import Request
 
 from .layout import Layout
 
+#: Rows, and elements in each: numbers rounded up to what programs take at a time stay below 2^31.
+MOST_NUMBERED = 2**31 - 2**16
+
 #: Longer queues spill: they are other backends' business.
 LONGEST_QUEUE = 8
 
@@ -58,8 +61,8 @@ def refusal(request: Request) -> str | None:
     if request.empty:
         return None
     request = served(request)
-    if request.n >= 2**31 or request.rows >= 2**31:
-        return f"serves fewer than 2**31 rows and elements in each, not {request.shape}"
+    if max(request.n, request.rows) > MOST_NUMBERED:
+        return f"serves at most 2**31 - 2**16 rows and elements in each, not {request.shape}"
     if request.b < request.n and request.kb > LONGEST_QUEUE:
         return f"keeps at most kb={LONGEST_QUEUE} elements per bucket, not {request.kb}"
     too_many = stored(request) > MOST_READ_AGAIN and 2 * request.k > chunk(request)

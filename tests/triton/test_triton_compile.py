@@ -19,6 +19,8 @@ if triton.knobs.runtime.interpret:
 from compiling import compile_for, planned  # noqa: E402
 from triton.backends.compiler import GPUTarget  # noqa: E402
 
+from approxtopk_triton.launch import KERNELS  # noqa: E402
+
 TARGETS = [GPUTarget("cuda", arch, 32) for arch in (80, 90, 100, 120)]
 TARGETS += [GPUTarget("hip", "gfx942", 64)]
 
@@ -59,6 +61,11 @@ def test_compiles(wanted: Request, target: GPUTarget) -> None:
         compiled = compile_for(target, wanted, launch, layout)
         code = compiled.asm["cubin" if target.backend == "cuda" else "hsaco"]
         assert code[:4] == b"\x7fELF"
+
+
+def test_every_kernel_is_compiled() -> None:
+    launches = [launch for wanted in REQUESTS.values() for launch in planned(wanted, TARGETS[1])[1]]
+    assert {launch.kernel for launch in launches} == KERNELS.keys()
 
 
 @pytest.mark.parametrize("name", ["stage 1 alone", "packed", "fused"])

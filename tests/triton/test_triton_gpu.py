@@ -181,6 +181,20 @@ def test_more_than_2_31_elements_and_a_wide_row() -> None:
     assert torch.equal(values[:, -3:].float().sort(0, descending=True).values, best)
 
 
+def test_a_row_of_almost_2_31_elements() -> None:
+    n = 2**31 - 2**16
+    arr = torch.zeros(1, n, device="cuda", dtype=torch.int8)
+    at = torch.arange(1, 9, device="cuda") * (n // 8) - 1  # of 8 buckets, the last element too
+    arr[0, at] = torch.arange(1, 9, device="cuda", dtype=torch.int8)
+    for how in ({"b": 2**17, "kb": 1}, {"b": 2**17, "kb": 2}):
+        result = topk(arr, certificate=True, **how)
+        assert torch.equal(result.indices[0].sort().values, at)
+        assert result.exact.all()
+    whole = approxtopk.topk(arr, 8, recall=1.0, backend="triton")
+    assert torch.equal(whole.indices[0].sort().values, at)
+    assert topk(arr, 1, b=1).indices.item() == n - 1
+
+
 def test_misaligned_and_repeated() -> None:
     base = torch.randn(2, 8193, device="cuda")
     first = topk(base[:, 1:])
@@ -212,3 +226,18 @@ def test_tuning_measures_once(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [backend.topk(arr, request)[1].sort(1).values for _ in range(3)]
     assert len(measured) == 1
     assert torch.equal(answers[0], topk(arr, 16, b=128).indices.sort(1).values)
+
+
+def test_tuning_measures_nothing_while_a_graph_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    from approxtopk_triton import tune
+
+    arr = torch.randn(256, 8192, device="cuda")
+    request = Request((256, 8192), "float32", "cuda:0", 1, 24, 128, 1)
+    wanted = TritonBackend().topk(arr, request)[1]  # compiles what is picked without measuring
+    monkeypatch.setattr(tune, "TUNING", True)
+    monkeypatch.setattr(tune, "fastest", None)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        indices = TritonBackend().topk(arr, request)[1]
+    graph.replay()
+    assert torch.equal(indices, wanted)

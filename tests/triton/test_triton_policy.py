@@ -92,7 +92,7 @@ def test_a_tournament_ends_with_k_candidates_a_chunk() -> None:
 @pytest.mark.parametrize(
     ("shape", "k", "b", "kb", "more", "says"),
     [
-        ((2, 2**31), 1, 128, 1, {}, "2\\*\\*31"),
+        ((2, 2**31 - 2**16 + 1), 1, 128, 1, {}, "2\\*\\*31 - 2\\*\\*16 rows"),
         ((2, 1000), 9, 10, 9, {}, "kb=8"),
         ((2, 2**22), 5000, 2**22, 1, {}, "k=5000 from at most 1048575 candidates"),
         ((2, 2**20), 20000, 20000, 1, {"sorted": True}, "sorts at most 16384"),

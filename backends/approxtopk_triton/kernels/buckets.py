@@ -21,6 +21,12 @@ def row_offset(outer, at, outer_stride, inner_stride):
 
 
 @triton.jit
+def longest(n, b):
+    """Elements of the longest bucket; `tl.cdiv` would add n and b, which may pass 2^31."""
+    return (n - 1) // b + 1
+
+
+@triton.jit
 def bucket_bounds(bucket, n, b, INTERLEAVED: tl.constexpr):
     """Index of each bucket's first element, and the bucket's size."""
     short = n // b
@@ -73,6 +79,14 @@ def candidate_arrays(work, count, TYPE: tl.constexpr):
     """The two arrays of `count` candidates in a workspace: all keys, then all int32 indices."""
     keys = work.to(tl.pointer_type(key_type(TYPE)), bitcast=True)
     return keys, (keys + count).to(tl.pointer_type(tl.int32), bitcast=True)
+
+
+@triton.jit
+def row_candidates(work, rows, row, count, TYPE: tl.constexpr):
+    """The parts of those arrays that are one row's, of `count` candidates each."""
+    keys, indices = candidate_arrays(work, rows.to(tl.int64) * count, TYPE)
+    start = row.to(tl.int64) * count
+    return keys + start, indices + start
 
 
 @triton.jit
@@ -135,9 +149,10 @@ def bucket_kernel(
             else:
                 found = found + (queue[KB + j],)
     else:
-        share = tl.cdiv(tl.cdiv(tl.cdiv(n, b), SPLITS), S * U) * (S * U)
+        steps = longest(n, b)
+        share = tl.cdiv(tl.cdiv(steps, SPLITS), S * U) * (S * U)
         start = part * share
-        stop = tl.minimum(start + share, tl.cdiv(n, b))
+        stop = start + tl.minimum(share, steps - start)
         keys, found = input_queues(
             x, base, bucket, there, start, stop, n, b, x_element, x_step,
             R * B, KB, S, U, INTERLEAVED, LARGEST, STEP_BITS, WIDE,

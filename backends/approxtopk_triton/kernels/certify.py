@@ -12,7 +12,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .buckets import bucket_bounds, candidate_arrays, row_offset, write
+from .buckets import bucket_bounds, candidate_arrays, longest, row_offset, write
 from .keys import NONE, as_bits, key_bits, key_type, order_key
 from .rounds import select_by_reading
 from .search import last_tied, search_keys, wins
@@ -63,6 +63,17 @@ def last_result(values, indices, k, base, step, LANES: tl.constexpr, LARGEST: tl
 def better(key, index, least, last):
     """Whether elements are better than the last of the results."""
     return (key > least) | ((key == least) & (index < last))
+
+
+@triton.jit
+def place_results(
+    values, indices, start, k, base, step, least, last, n, b,
+    LANES: tl.constexpr, INTERLEAVED: tl.constexpr, LARGEST: tl.constexpr,
+):  # fmt: skip
+    """Results as from `load_results`; their buckets; whether they are better than the last."""
+    key, index, there = load_results(values, indices, start, k, base, step, LANES, LARGEST)
+    bucket = bucket_of(tl.where(there, index, 0), n, b, INTERLEAVED)
+    return key, index, there, bucket, there & better(key, index, least, last)
 
 
 @triton.jit
@@ -128,12 +139,11 @@ def certify_kernel(
             tl.store(counts + start + lane, tl.zeros((LANES,), tl.int32), mask=start + lane < b)
         tl.debug_barrier()
         for start in range(0, k, LANES):
-            key, index, there = load_results(
-                values, indices, start, k, out_base, out_element, LANES, LARGEST
-            )
-            bucket = bucket_of(tl.where(there, index, 0), n, b, INTERLEAVED)
-            wanted = there & better(key, index, least, last)
-            tl.atomic_add(counts + bucket, 1, mask=wanted, sem="relaxed")
+            _, _, _, bucket, ahead = place_results(
+                values, indices, start, k, out_base, out_element, least, last, n, b,
+                LANES, INTERLEAVED, LARGEST,
+            )  # fmt: skip
+            tl.atomic_add(counts + bucket, 1, mask=ahead, sem="relaxed")
         tl.debug_barrier()
         for start in range(0, b, LANES):
             count = tl.load(counts + start + lane, mask=start + lane < b, other=0)
@@ -141,17 +151,16 @@ def certify_kernel(
             number = note(flagged, number, start + lane, (count >= KB) & (size > KB))
     else:  # every result is all that its bucket kept
         for start in range(0, k, LANES):
-            key, index, there = load_results(
-                values, indices, start, k, out_base, out_element, LANES, LARGEST
-            )
-            bucket = bucket_of(tl.where(there, index, 0), n, b, INTERLEAVED)
+            _, _, _, bucket, ahead = place_results(
+                values, indices, start, k, out_base, out_element, least, last, n, b,
+                LANES, INTERLEAVED, LARGEST,
+            )  # fmt: skip
             _, size = bucket_bounds(bucket, n, b, INTERLEAVED)
-            flag = there & better(key, index, least, last) & (size > 1)
-            number = note(flagged, number, bucket, flag)
+            number = note(flagged, number, bucket, ahead & (size > 1))
     tl.debug_barrier()
     reaching = tl.zeros((LANES,), tl.int32)
     for start in range(0, number, GROUP):
-        for t in range(0, tl.cdiv(n, b), LANES // GROUP):
+        for t in range(0, longest(n, b), LANES // GROUP):
             key, index = load_flagged(
                 x, base, flagged, number, start, t, n, b, x_element,
                 GROUP, LANES, INTERLEAVED, LARGEST, WIDE,
@@ -169,18 +178,18 @@ def certify_kernel(
     elif hidden > 0:
         filled = k * 0
         for start in range(0, k, LANES):
-            key, index, there = load_results(
-                values, indices, start, k, out_base, out_element, LANES, LARGEST
-            )
-            bucket = bucket_of(tl.where(there, index, 0), n, b, INTERLEAVED)
+            key, index, there, bucket, ahead = place_results(
+                values, indices, start, k, out_base, out_element, least, last, n, b,
+                LANES, INTERLEAVED, LARGEST,
+            )  # fmt: skip
             _, size = bucket_bounds(bucket, n, b, INTERLEAVED)
-            again = (size > KB) & better(key, index, least, last)
+            again = ahead & (size > KB)
             if KB > 1:
                 again = again & (tl.load(counts + bucket, mask=there, other=0) >= KB)
             note(keys, filled, key, there & ~again)
             filled = note(places, filled, index, there & ~again)
         for start in range(0, number, GROUP):
-            for t in range(0, tl.cdiv(n, b), LANES // GROUP):
+            for t in range(0, longest(n, b), LANES // GROUP):
                 key, index = load_flagged(
                     x, base, flagged, number, start, t, n, b, x_element,
                     GROUP, LANES, INTERLEAVED, LARGEST, WIDE,

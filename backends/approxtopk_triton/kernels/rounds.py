@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .buckets import candidate_arrays, row_offset, write
+from .buckets import candidate_arrays, row_candidates, row_offset, write
 from .keys import NONE, key_bits, key_type
 from .search import (
     advance,
@@ -29,17 +29,15 @@ def narrow_kernel(
 ):  # fmt: skip
     """One round of a tournament: the top k of each `CHUNK` of a row's `b` candidates.
 
-    Reads `source`, or the row itself, and writes `k` candidates a chunk to
-    `target`, empty places where a chunk has fewer.  Programs: rows * chunks.  Preferred where
-    candidates are more than registers hold and k is at most half a chunk.
+    Reads `source`, or the row itself, and writes `k` candidates a chunk to `target`, empty places
+    where a chunk has fewer.  Programs: rows * chunks.  Preferred where candidates are more than
+    registers hold and k is at most half a chunk.
     """
     TYPE: tl.constexpr = x.dtype.element_ty
     row = tl.program_id(0) // chunks
     chunk = tl.program_id(0) % chunks
     base = row_offset(row // inner, row % inner, x_outer, x_inner)
-    keys, places = candidate_arrays(source, rows.to(tl.int64) * b, TYPE)
-    keys += row.to(tl.int64) * b
-    places += row.to(tl.int64) * b
+    keys, places = row_candidates(source, rows, row, b, TYPE)
     key, index = load_chunk(
         x, keys, places, base, chunk * CHUNK, b, buckets, x_element,
         CHUNK, SOURCE, CODE, LARGEST, WIDE,
@@ -132,9 +130,9 @@ def long_row_kernel(
     As `select_kernel`.
     """
     row = tl.program_id(0)
-    keys, places = candidate_arrays(source, rows.to(tl.int64) * b, x.dtype.element_ty)
+    keys, places = row_candidates(source, rows, row, b, x.dtype.element_ty)
     select_by_reading(
-        x, keys + row.to(tl.int64) * b, places + row.to(tl.int64) * b,
+        x, keys, places,
         row_offset(row // inner, row % inner, x_outer, x_inner),
         row_offset(row // inner, row % inner, out_outer, out_inner),
         values, indices, b, n, k, buckets, x_element, out_element,

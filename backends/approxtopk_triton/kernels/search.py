@@ -94,13 +94,18 @@ def search_keys(keys, count, k, TYPE: tl.constexpr, CODE: tl.constexpr):
 
 
 @triton.jit
+def to_end(index, n):
+    """How far from the end indices are, of `n`; 0 for NONE."""
+    return tl.maximum(n - index, 0).to(tl.uint32)
+
+
+@triton.jit
 def from_behind(key, index, threshold, n):
     """How far from the end those are that are tied at the threshold; 0 for all below it.
 
     Those above it are as far as the very first, who wins where any that is tied does.
     """
-    index = tl.where(key == threshold, index, tl.where(key > threshold, 0, NONE))
-    return tl.maximum(n - index, 0).to(tl.uint32)
+    return to_end(tl.where(key == threshold, index, tl.where(key > threshold, 0, NONE)), n)
 
 
 @triton.jit

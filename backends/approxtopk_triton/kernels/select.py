@@ -5,10 +5,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .buckets import candidate_arrays, input_queues, row_offset, write
+from .buckets import input_queues, longest, row_candidates, row_offset, write
 from .keys import NONE, as_bits, order_key
 from .queues import coded_step
-from .search import last_tied, search_backwards, search_keys, wins
+from .search import last_tied, search_backwards, search_keys, to_end, wins
 
 #: Where candidates are: the row itself, stored keys and indices, or stored keys, whose codes and
 #: places tell the indices.  To the last is added kb - 1.
@@ -32,7 +32,7 @@ def fused_kernel(
     base = row_offset(row // inner, row % inner, x_outer, x_inner)
     lane = tl.arange(0, B)
     keys, found = input_queues(
-        x, base, lane, lane < b, 0, tl.cdiv(n, b), n, b, x_element, x_step,
+        x, base, lane, lane < b, 0, longest(n, b), n, b, x_element, x_step,
         B, KB, S, U, INTERLEAVED, LARGEST, STEP_BITS, WIDE,
     )  # fmt: skip
 
@@ -141,9 +141,7 @@ def select_kernel(
     """
     row = tl.program_id(0)
     base = row_offset(row // inner, row % inner, x_outer, x_inner)
-    stored, stored_at = candidate_arrays(source, rows.to(tl.int64) * b, x.dtype.element_ty)
-    stored += row.to(tl.int64) * b
-    stored_at += row.to(tl.int64) * b
+    stored, stored_at = row_candidates(source, rows, row, b, x.dtype.element_ty)
     lane = tl.arange(0, CHUNK)
     keys = ()
     for j in tl.static_range(CHUNKS):
@@ -163,7 +161,7 @@ def select_kernel(
                 x, stored_at, keys[j], j * CHUNK + lane, lane < b - j * CHUNK, threshold,
                 buckets, SOURCE, CODE,
             )  # fmt: skip
-            backwards = backwards + (tl.maximum(limit - index, 0).to(tl.uint32),)
+            backwards = backwards + (to_end(index, limit),)
         least = search_backwards(backwards, k, limit)
         for j in tl.static_range(CHUNKS):
             won = tl.where(backwards[j] >= least, won + ((1 << j) + (1 << 16)), won)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import triton
+import triton.language as tl
 from adapters import to_array, to_tensor
 
 import approxtopk
@@ -14,6 +16,7 @@ from approxtopk import Request
 from approxtopk.testing import available_dtypes, dtype_of
 from approxtopk_triton import launch, policy, schedule
 from approxtopk_triton.backend import TritonBackend
+from approxtopk_triton.kernels.buckets import longest
 from approxtopk_triton.layout import row_layout
 from approxtopk_triton.policy import Config, Device
 
@@ -32,6 +35,7 @@ PATHS = [
     ((2, 300), 1, 7, 300, 1, TWO_STAGES, "select"),
     ((2, 7), 1, 7, 3, 3, TWO_STAGES, "bucket"),
     ((40, 8), 1, 3, 2, 2, TWO_STAGES, "bucket + select"),
+    ((2, 300), 1, 30, 7, 8, TWO_STAGES, "bucket + select"),
 ]
 
 
@@ -137,6 +141,18 @@ def test_strides_that_need_int64_offsets(monkeypatch: pytest.MonkeyPatch, dtype:
     for config, kernels in ((FUSED, "fused"), (TWO_STAGES, "bucket + select")):
         array = random_array((3, 200), dtype, 0)
         check(array, Request((3, 200), dtype, "cpu", 1, 5, 10, 2), config, kernels)
+
+
+@triton.jit
+def longest_kernel(out, n, b):
+    tl.store(out, longest(n, b))
+
+
+def test_no_sum_of_n_and_b_passes_2_31() -> None:
+    out = torch.zeros(1, dtype=torch.int32)
+    for n, b in ((policy.MOST_NUMBERED, 2**20), (policy.MOST_NUMBERED, 1), (7, 7), (8, 7)):
+        longest_kernel[(1,)](out, n, b)
+        assert out.item() == -(-n // b)
 
 
 def test_rows_beyond_65535() -> None:
