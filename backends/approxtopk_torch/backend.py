@@ -14,8 +14,11 @@ from approxtopk import Request
 from . import native
 from .tensors import Pair, TensorBackend, Tensors
 
-#: Modules with kernels of their own, by device kind.
-COMPILED = {"cuda": "approxtopk_torch.cuda", "cpu": "approxtopk_torch.cpu"}
+#: Modules with kernels of their own, by device kind, the preferred one first.
+COMPILED = {
+    "cuda": ("approxtopk_torch.cuda", "approxtopk_torch.triton"),
+    "cpu": ("approxtopk_torch.cpu",),
+}
 
 
 class Way(Protocol):
@@ -57,12 +60,15 @@ class TorchBackend(TensorBackend):
 
 @lru_cache(maxsize=4096)
 def _way(request: Request) -> tuple[Way, str | None]:
-    """The module that serves a request; if it isn't the device's own, the reason."""
-    if request.device_kind not in COMPILED:
-        return native, None
-    try:
-        compiled: Any = import_module(COMPILED[request.device_kind])
-        reason = compiled.refuses(request)
-    except ImportError as error:
-        reason = str(error)
-    return (compiled, None) if reason is None else (native, reason)
+    """The module that serves a request; if it isn't the device's first, the reasons."""
+    reasons: list[str] = []
+    for name in COMPILED.get(request.device_kind, ()):
+        try:
+            compiled: Any = import_module(name)
+            reason = compiled.refuses(request)
+        except ImportError as error:
+            reason = str(error)
+        if reason is None:
+            return compiled, "; ".join(reasons) or None
+        reasons.append(reason)
+    return native, "; ".join(reasons) or None

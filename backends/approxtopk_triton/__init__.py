@@ -24,11 +24,11 @@ def approxtopk_backends() -> list[BackendSpec]:
 
 
 def _load() -> Backend:
-    import torch
-    import triton
+    from .launch import unusable
 
-    if triton.knobs.runtime.interpret or torch.cuda.is_available():
-        from .backend import TritonBackend
+    reason = unusable()
+    if reason is not None:
+        raise BackendUnavailableError(reason)
+    from .backend import TritonBackend
 
-        return TritonBackend()
-    raise BackendUnavailableError("torch finds no GPU, and TRITON_INTERPRET=1 is not set")
+    return TritonBackend()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from operator import itemgetter
 from typing import Any
 
@@ -177,7 +177,21 @@ def options_of(launch: Launch, backend: str) -> dict[str, Any]:
     return options
 
 
-@lru_cache
+@cache
+def unusable() -> str | None:
+    """One sentence on why no kernel can be launched here, or None."""
+    if INTERPRETED:
+        return None
+    if not torch.cuda.is_available():
+        return "torch finds no GPU, and TRITON_INTERPRET=1 is not set"
+    try:  # Triton builds a module for the driver, which takes a C compiler and Python's headers
+        triton.runtime.driver.active.get_current_target()
+    except Exception as error:  # whatever that compiler, its files or the driver say
+        return f"Triton can't launch kernels: {error}"
+    return None
+
+
+@cache
 def device_of(name: str) -> Device:
     """What the policy needs to know of a torch device."""
     if INTERPRETED:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from answers import DTYPES, KINDS, bits, check, tensor
@@ -60,6 +62,25 @@ def test_the_quick_way_is_taken_where_it_pays(without_numba) -> None:
     assert "every bucket" in many.kernel
     assert few.workspace_bytes < many.workspace_bytes
     assert few.backend == many.backend == "torch"
+
+
+def test_triton_stands_in_for_the_cuda_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton")
+    from approxtopk_torch import backend, cuda, triton
+
+    monkeypatch.setattr(triton.launch, "INTERPRETED", False)
+    monkeypatch.setattr(cuda, "refuses", lambda request: "no compiler")
+    request = approxtopk.Request((5, 3001), "float32", "cuda:0", 1, 20, 100, 2)
+    many = dataclasses.replace(request, k=30, kb=9)
+    for unusable, wanted, way, why in (
+        (None, request, triton, "no compiler"),
+        (None, many, native, "no compiler; keeps at most kb=8 elements per bucket, not 9"),
+        ("no driver", request, native, "no compiler; no driver"),
+    ):
+        monkeypatch.setattr(triton.launch, "unusable", lambda reason=unusable: reason)
+        backend._way.cache_clear()
+        assert backend._way(wanted) == (way, why)
+    backend._way.cache_clear()
 
 
 def test_numba_is_taken_where_no_gradient_is_asked_for() -> None:

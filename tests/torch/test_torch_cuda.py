@@ -140,8 +140,29 @@ def test_more_rows_than_a_grid_has_blocks_in_its_second_dimension() -> None:
     check(tensor("ties", torch.float32, 70000, 33).cuda(), 2, b=8)
 
 
+def test_triton_stands_in_where_no_cuda_kernel_can_be_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("triton")
+    from approxtopk_torch import backend, cuda
+
+    arr = tensor("ties", torch.bfloat16, 5, 3001).cuda()
+    wanted = select(arr)
+    monkeypatch.setattr(cuda, "refuses", lambda request: "no compiler")
+    backend._way.cache_clear()
+    try:
+        told = approxtopk.explain(arr, 32, recall=0.95, sorted=True)
+        assert told.backend == "torch"
+        assert told.kernel.startswith("Triton")
+        assert "no cuda kernel: no compiler" in told.kernel
+        assert agrees_with_the_cpu(select(arr), arr)
+        assert torch.equal(select(arr).indices, wanted.indices)
+    finally:
+        backend._way.cache_clear()
+
+
 def test_the_native_way_on_the_device() -> None:
-    """What runs where no CUDA kernel can be compiled."""
+    """What runs where neither CUDA nor Triton kernels can be compiled."""
     for kind in ("ties", "nan"):
         arr = tensor(kind, torch.bfloat16, 5, 3001).cuda()
         request = approxtopk.Request((5, 3001), "bfloat16", "cuda:0", 1, 20, 100, 2, sorted=True)
