@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,7 @@ if triton.knobs.runtime.interpret:
 from compiling import compile_for, planned  # noqa: E402
 from triton.backends.compiler import GPUTarget  # noqa: E402
 
+from approxtopk_triton import kernels  # noqa: E402
 from approxtopk_triton.launch import KERNELS  # noqa: E402
 
 TARGETS = [GPUTarget("cuda", arch, 32) for arch in (80, 90, 100, 120)]
@@ -75,6 +77,12 @@ def test_reads_16_bytes_at_a_time(name: str) -> None:
     ptx = compile_for(target, wanted, launches[0], layout).asm["ptx"]
     vectors = re.findall(r"ld\.global[.\w:]*\.v4\.b32", ptx)
     assert len(vectors) >= launches[0].constants["U"]
+
+
+def test_an_older_triton_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton, "__version__", "3.5.1")
+    with pytest.raises(ImportError, match=r"or newer, not 3\.5\.1"):
+        importlib.reload(kernels)
 
 
 def test_no_arithmetic_on_floats() -> None:
