@@ -146,7 +146,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
         return None
     threads = 128 if team == 32 else team
     teams = threads // team
-    blocks = min(p.rows, MAX_GRID // cluster) * cluster // teams
+    blocks = p.rows * cluster // teams
     resident = max(1, -(-blocks // device.multiprocessors))
     walk, limit = _fused_walk(p, device, tiling, least=65536 // (threads * resident))
     merge = tiling.parts > 1
@@ -190,7 +190,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
         **walk.defines(),
         **(inside.defines if inside else {"WINNERS": 0}),
     )
-    grid = min(-(-p.rows // teams), MAX_GRID // cluster) * cluster
+    grid = -(-p.rows // teams) * cluster
     fields = (*tiling.fields(p), *(inside.fields if inside else ()))
     certifies = "yes" if extract or not inside else inside.certifies
     return Launch(kernel, grid, threads, shared, cluster, fields, certifies=certifies)

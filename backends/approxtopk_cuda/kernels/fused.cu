@@ -3,7 +3,7 @@
 // Shapes   arr: rows of n elements of any strides; values and indices: k of each row, in candidate
 //          order, or best first (SORTED).
 // Ties     to the lower index. 1 <= k <= candidates; n < 2^32 - 1.
-// When     rows fill the GPU, one to a team, and candidates fit in shared memory.
+// When     rows fill the GPU, and candidates fit in shared memory. The grid has a team for each row.
 //   TEAM 32          short rows: a warp each, no block barrier.
 //   EXTRACT          and very few winners: not even shared memory.
 //   TEAM THREADS     a block each; `passes` tiles of buckets one after the other.
@@ -182,96 +182,97 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   sink.remote_positions = remote(positions, 0);
 #endif
   const u32 block = cluster_rank();
-  const Share share = share_of(p, Team::rank());
+  const u32 row = blockIdx.x / CLUSTER * teams + team;
+  if (row >= p.rows) return;  // a warp's, of the last block
 
-  for (i64 row = (i64)(blockIdx.x / CLUSTER) * teams + team; row < p.rows; row += (i64)(gridDim.x / CLUSTER) * teams) {
-    cluster_arrive_only();  // this block runs, and is done with the row before
+  cluster_arrive_only();  // this block runs
 #if HELD
-    RowEnds ends = ends_of(p, row);
-    // Now, and not when time is short: what this needs takes long to come from constant memory.
-    asm volatile("" : "+l"(ends.arr), "+l"(ends.values), "+l"(ends.indices));
+  RowEnds ends = ends_of(p, row);
+  // Now, and not when time is short: what this needs takes long to come from constant memory.
+  asm volatile("" : "+l"(ends.arr), "+l"(ends.values), "+l"(ends.indices));
 #endif
-    for (u32 pass = 0; pass < p.passes; ++pass) {
-      sink.bucket0 = (block * p.passes + pass) * p.tile;
-      const u32 bucket = sink.bucket0 + share.bucket;
-      const bool active = share.row == 0 && share.part < p.parts;
-      Queues queues;
-      Place place = place_of(p, share, row, bucket, 0);
-      if (!active) place.length = 0;
-      walk(queues, place);
-      if (pass == 0) cluster_wait();
+  for (u32 pass = 0; pass < p.passes; ++pass) {
+    sink.bucket0 = (block * p.passes + pass) * p.tile;
+    u32 rank = Team::rank();
+    asm volatile("" : "+r"(rank));  // a share takes less to compute again than to keep in registers
+    const Share share = share_of(p, rank);
+    const u32 bucket = sink.bucket0 + share.bucket;
+    const bool active = rank * V < p.tile * p.parts;
+    Queues queues;
+    Place place = place_of(p, share, row, bucket, 0);
+    if (!active) place.length = 0;
+    walk(queues, place);
+    if (pass == 0) cluster_wait();
 
 #if !HELD
-      const RowEnds ends = ends_of(p, row);
+    const RowEnds ends = ends_of(p, row);
 #endif
-      const OutputSink written = {p, ends};
+    const OutputSink written = {p, ends};
 #if WINNERS
-      if (!MERGE && active && bucket < p.b) losses.set(bucket, queues, place);
-      Entry<Key> worst = {~(Key)0, 0};
-      const WinnerSink output = {written, losses, certify_space, worst};
+    if (!MERGE && active && bucket < p.b) losses.set(bucket, queues, place);
+    Entry<Key> worst = {~(Key)0, 0};
+    const WinnerSink output = {written, losses, certify_space, worst};
 #else
-      const OutputSink& output = written;
+    const OutputSink& output = written;
 #endif
-      bool done = false, ordered = true;
+    bool done = false, ordered = true;
 #if HELD
-      done = finish_held<Team>(p, spaces[team], queues, place, output);
+    done = finish_held<Team>(p, spaces[team], queues, place, output);
 #endif
-      if (!done) {
+    if (!done) {
 #if MERGE
-        Lists<Key> lists = {more_keys, more_positions, p.parts * p.tile};
+      Lists<Key> lists = {more_keys, more_positions, p.parts * p.tile};
 #if WINNERS
-        lists.lost = losses.of_lists(p);
+      lists.lost = losses.of_lists(p);
 #endif
-        Team::sync();  // the lists of the pass before have been read
+      Team::sync();  // the lists of the pass before have been read
 #endif
 #pragma unroll
-        for (int i = 0; i < KB; ++i) {
-          Key level_keys[V];
-          u32 level_positions[V];
+      for (int i = 0; i < KB; ++i) {
+        Key level_keys[V];
+        u32 level_positions[V];
 #pragma unroll
-          for (int u = 0; u < V; ++u) {
-            level_keys[u] = queues[u].key(i);
-            level_positions[u] = index_at(queues[u], place, u, i);
-          }
-#if MERGE
-          if (active) {
-#pragma unroll
-            for (int u = 0; u < V; ++u) {
-              const Entry<Key> entry = {level_keys[u], level_positions[u]};
-              lists.set(share.list + u * share.list_step, i, entry);
-            }
-          }
-#else
-          if (active && bucket < p.b) sink.level(i, bucket, level_keys, level_positions);
-#endif
+        for (int u = 0; u < V; ++u) {
+          level_keys[u] = queues[u].key(i);
+          level_positions[u] = index_at(queues[u], place, u, i);
         }
 #if MERGE
-#if WINNERS
         if (active) {
 #pragma unroll
-          for (int u = 0; u < V; ++u) lists.lost[share.list + u * share.list_step] = queues.lost_key();
+          for (int u = 0; u < V; ++u) {
+            const Entry<Key> entry = {level_keys[u], level_positions[u]};
+            lists.set(share.list + u * share.list_step, i, entry);
+          }
         }
-#endif
-        merge_parts<Team, Key, KB>(lists, 1, p.parts, p.tile, sink);
+#else
+        if (active && bucket < p.b) sink.level(i, bucket, level_keys, level_positions);
 #endif
       }
-      if (pass + 1 < p.passes) continue;
-
-      if (!done) {
-        cluster_arrive();
-        cluster_wait();
-        Team::sync();
-        if (block == 0) {
-          const ListSink list = {more_keys, more_positions};
-          const Selector<Team> selector(spaces[team], keys, positions, KB * p.b, p.b);
-          ordered = finish<Team>(p, selector, row, list, output);
-        }
-      }
+#if MERGE
 #if WINNERS
-      if (block == 0) conclude<Team>(p, area, certify_space, spaces[team], row, ends, losses, worst, ordered);
+      if (active) {
+#pragma unroll
+        for (int u = 0; u < V; ++u) lists.lost[share.list + u * share.list_step] = queues.lost_key();
+      }
+#endif
+      merge_parts<Team, Key, KB>(lists, 1, p.parts, p.tile, sink);
 #endif
     }
-    Team::sync();
+    if (pass + 1 < p.passes) continue;
+
+    if (!done) {
+      cluster_arrive();
+      cluster_wait();
+      Team::sync();
+      if (block == 0) {
+        const ListSink list = {more_keys, more_positions};
+        const Selector<Team> selector(spaces[team], keys, positions, KB * p.b, p.b);
+        ordered = finish<Team>(p, selector, row, list, output);
+      }
+    }
+#if WINNERS
+    if (block == 0) conclude<Team>(p, area, certify_space, spaces[team], row, ends, losses, worst, ordered);
+#endif
   }
   cluster_arrive_only();  // nobody needs this block's memory any more
   cluster_wait();

@@ -122,10 +122,12 @@ __device__ inline Share share_of(const Params& p, u32 thread) {
   share.row = share.part = 0;
   share.bucket = v;
   if (v >= p.tile) {
-    share.part = v / p.tile;
+    share.row = v / p.tile;
     share.bucket = v % p.tile;
-    share.row = share.part / p.parts;
-    share.part %= p.parts;
+#if MERGE
+    share.part = share.row % p.parts;
+    share.row /= p.parts;
+#endif
   }
 #else  // neighbouring threads take neighbouring parts of a bucket
   const u32 groups = p.parts / V;

@@ -4,7 +4,7 @@
 //          indices: k of each row, in candidate order or best first (SORTED), or as entries for
 //          `sort` (LISTED).
 // Ties     to the lower index. 1 <= k <= candidates.
-// When     after stage1.
+// When     after stage1. The grid has a block, or a cluster, for each row.
 //   CLUSTER > 1  few rows with many candidates: each block drops what is too small in its share of
 //                them, the first one selects from the rest.
 //   SHARED 1     candidates fit in shared memory; parts of buckets are merged first (MERGE).
@@ -144,41 +144,40 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) stage2(const P
   const Memory memory = {(Key*)shared, (u32*)((Key*)shared + places)};
   const ListSink list = {memory.keys + held, memory.positions + held};
 
-  for (i64 row = blockIdx.x / CLUSTER; row < p.rows; row += gridDim.x / CLUSTER) {
-    const RowEnds ends = ends_of(p, row);
-    const OutputSink output = {p, ends};
-    const Memory from = {p.keys + row * p.splits * m, p.positions + row * p.splits * m};
+  const u32 row = blockIdx.x / CLUSTER;
+  const RowEnds ends = ends_of(p, row);
+  const OutputSink output = {p, ends};
+  const u64 first = (u64)row * p.splits * m;
+  const Memory from = {p.keys + first, p.positions + first};
 #if CLUSTER > 1
-    const Memory rest = {memory.keys + p.tile, memory.positions + p.tile};
-    const u32 length = drop<Team>(p, space, from, memory, rest);
-    cluster_arrive();
-    cluster_wait();
-    if (cluster_rank() == 0) {
-      const Memory left = length <= p.tile ? rest : from;
-      const Selector<Team> selector(space, left.keys, left.positions, length, p.b);
-      finish<Team>(p, selector, row, list, output);
-    }
-    cluster_arrive();
-    cluster_wait();
+  const Memory rest = {memory.keys + p.tile, memory.positions + p.tile};
+  const u32 length = drop<Team>(p, space, from, memory, rest);
+  cluster_arrive();
+  cluster_wait();
+  if (cluster_rank() == 0) {
+    const Memory left = length <= p.tile ? rest : from;
+    const Selector<Team> selector(space, left.keys, left.positions, length, p.b);
+    finish<Team>(p, selector, row, list, output);
+  }
+  cluster_arrive();
+  cluster_wait();
 #else
 #if MERGE
-    const u32 b = p.b;
-    const Lists<Key> lists = {list.keys, list.positions, p.splits * b};
-    for (u32 x = Team::rank(); x < p.splits * m; x += THREADS) {
-      const u32 split = x / m, i = x % m / b, bucket = x % b;
-      const Entry<Key> entry = {from.keys[x], from.positions[x]};
-      lists.set(split * b + bucket, i, entry);
-    }
-    merge_splits<Team>(lists, p.splits, b, memory);
+  const u32 b = p.b;
+  const Lists<Key> lists = {list.keys, list.positions, p.splits * b};
+  for (u32 x = Team::rank(); x < p.splits * m; x += THREADS) {
+    const u32 split = x / m, i = x % m / b, bucket = x % b;
+    const Entry<Key> entry = {from.keys[x], from.positions[x]};
+    lists.set(split * b + bucket, i, entry);
+  }
+  merge_splits<Team>(lists, p.splits, b, memory);
 #elif SHARED
 #pragma unroll 8
-    for (u32 x = Team::rank(); x < m; x += THREADS) memory.keys[x] = from.keys[x], memory.positions[x] = from.positions[x];
+  for (u32 x = Team::rank(); x < m; x += THREADS) memory.keys[x] = from.keys[x], memory.positions[x] = from.positions[x];
 #endif
-    Team::sync();
-    const Memory& candidates = SHARED ? memory : from;
-    const Selector<Team> selector(space, candidates.keys, candidates.positions, m, p.b);
-    finish<Team>(p, selector, row, list, output);
-    Team::sync();
+  Team::sync();
+  const Memory& candidates = SHARED ? memory : from;
+  const Selector<Team> selector(space, candidates.keys, candidates.positions, m, p.b);
+  finish<Team>(p, selector, row, list, output);
 #endif
-  }
 }
