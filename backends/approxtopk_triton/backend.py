@@ -13,6 +13,9 @@ from approxtopk_torch.tensors import Pair, TensorBackend, Tensors
 from . import launch, policy, tune
 from .layout import Layout, contiguous_strides, row_layout
 
+#: Pipelines kept: all are dropped when there are more, since shapes may differ in every call.
+MOST_KEPT = 4096
+
 
 class TritonBackend(TensorBackend):
     """Tensors of any strides, on any device that Triton compiles for."""
@@ -63,6 +66,8 @@ class TritonBackend(TensorBackend):
             pipeline = tune.fastest(policy.served(request), layout, arr)
         else:
             return _default(request, layout)
+        if len(self._pipelines) >= MOST_KEPT:
+            self._pipelines.clear()
         self._pipelines[request, arr.stride()] = pipeline
         return pipeline
 
@@ -77,7 +82,7 @@ def _layout(request: Request, strides: tuple[int, ...]) -> Layout | None:
     return row_layout(request.shape, request.axis, request.k, strides)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=MOST_KEPT)
 def _default(request: Request, layout: Layout) -> launch.Pipeline:
     request = policy.served(request)
     device = launch.device_of(request.device)

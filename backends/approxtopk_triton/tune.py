@@ -1,7 +1,7 @@
 """Measure the few configurations of the policy and keep the fastest: only where asked for.
 
 ``APPROXTOPK_TRITON_TUNE=1`` has the first call for a request and layout measure; the choice is
-then kept for the life of the process.  Nothing is measured while a CUDA graph is captured.
+then kept in the process.  Nothing is measured while a CUDA graph is captured.
 """
 
 from __future__ import annotations

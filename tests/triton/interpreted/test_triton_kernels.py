@@ -194,6 +194,16 @@ def test_configurations_agree() -> None:
     assert len(answers) == 1
 
 
+def test_few_pipelines_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("approxtopk_triton.backend.MOST_KEPT", 2)
+    backend = TritonBackend()
+    for n in (20, 21, 22, 20):
+        arr = torch.arange(float(n))[None]
+        values, _ = backend.topk(arr, Request((1, n), "float32", "cpu", 1, 1, 4, 1))
+        assert values.item() == n - 1
+        assert 1 <= len(backend._pipelines) <= 2
+
+
 def test_serves_cpu_tensors_only_where_interpreted() -> None:
     status = {status.name: status for status in approxtopk.backends()}["triton"]
     assert status.usable
