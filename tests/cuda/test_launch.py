@@ -54,6 +54,8 @@ def check_stage1(p: Problem, launch: Launch) -> None:
     tiles = -(-p.b // tile)
     if launch.kernel.entry == "fused":
         assert launch.cluster * field["passes"] * tile >= p.b
+        if macro["HELD"] == "1" or (macro["MERGE"], macro["INTERLEAVED"]) == ("1", "1"):
+            assert field["passes"] == 1
         assert field["splits"] == 1
     else:
         assert launch.grid == min(2**31 - 1, -(-p.rows // rows) * tiles * field["splits"])

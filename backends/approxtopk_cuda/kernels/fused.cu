@@ -191,8 +191,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   // Now, and not when time is short: what this needs takes long to come from constant memory.
   asm volatile("" : "+l"(ends.arr), "+l"(ends.values), "+l"(ends.indices));
 #endif
-  for (u32 pass = 0; pass < p.passes; ++pass) {
-    sink.bucket0 = (block * p.passes + pass) * p.tile;
+  const u32 passes = HELD || (MERGE && INTERLEAVED) ? 1 : p.passes;  // they are launched for no more
+  for (u32 pass = 0; pass < passes; ++pass) {
+    sink.bucket0 = (block * passes + pass) * p.tile;
     u32 rank = Team::rank();
     asm volatile("" : "+r"(rank));  // a share takes less to compute again than to keep in registers
     const Share share = share_of(p, rank);
@@ -258,7 +259,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
       merge_parts<Team, Key, KB>(lists, 1, p.parts, p.tile, sink);
 #endif
     }
-    if (pass + 1 < p.passes) continue;
+    if (pass + 1 < passes) continue;
 
     if (!done) {
       cluster_arrive();
