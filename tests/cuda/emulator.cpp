@@ -78,6 +78,7 @@ struct __attribute__((aligned(16))) uint4 {
 };
 inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 inline void __stcs(uint4* to, uint4 value) { *to = value; }
+inline void __stcg(uint4* to, uint4 value) { *to = value; }
 
 inline void __syncthreads() { emulator::meet(emulator::block, emulator::alive); }
 inline void __syncwarp() { emulator::meet_warp(); }

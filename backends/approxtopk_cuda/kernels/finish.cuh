@@ -38,8 +38,9 @@ __device__ inline bool finish(const Params& p, const Selector<Team>& selector, u
 #if QUICK && !HELD
   Key best = 0;
   selector.each([&](u32, Key x) { best = x > best ? x : best; });
-  const StoredCandidates<Team> candidates = {selector};
+  const StoredCandidates<Team> candidates = {selector, 0};
   const Quick<Team, 1> quick = {selector.space};
+  selector.space.list.template clear<Team>();
   if (quick.select(p.k, best, candidates, output)) return true;
 #endif
 #if SORTED

@@ -44,8 +44,8 @@ struct CandidateSink {
     store_remote<V>(remote_keys + at * sizeof(Key), level_keys);
     store_remote<V>(remote_positions + at * 4, level_positions);
 #else
-    store<false>(keys + at, level_keys);
-    store<false>(positions + at, level_positions);
+    store<SHARED_MEMORY>(keys + at, level_keys);
+    store<SHARED_MEMORY>(positions + at, level_positions);
 #endif
   }
   __device__ void operator()(u32, u32 bucket, const Entry<Key> (&best)[KB], Key best_lost) const {
@@ -124,7 +124,7 @@ __device__ inline bool finish_held(const Params& p, SelectSpace<Team::size>& spa
   Key best = 0;
 #pragma unroll
   for (int u = 0; u < V; ++u) best = queues[u].key(0) > best ? queues[u].key(0) : best;
-  const HeldCandidates candidates = {queues, place};
+  const HeldCandidates candidates = {queues, place, 0};
   const Quick<Team, CLUSTER> quick = {space};
   return quick.select(p.k, best, candidates, output);
 }
@@ -186,11 +186,22 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   if (row >= p.rows) return;  // a warp's, of the last block
 
   cluster_arrive_only();  // this block runs
+  RowEnds ends;
 #if HELD
-  RowEnds ends = ends_of(p, row);
+  ends = ends_of(p, row);
   // Now, and not when time is short: what this needs takes long to come from constant memory.
   asm volatile("" : "+l"(ends.arr), "+l"(ends.values), "+l"(ends.indices));
+  spaces[team].list.template clear<Team>();
 #endif
+  const OutputSink written = {p, ends};
+#if WINNERS
+  Entry<Key> worst = {~(Key)0, 0};
+  const WinnerSink output = {written, losses, certify_space, worst};
+#else
+  const OutputSink& output = written;
+#endif
+  bool done = false;
+  [[maybe_unused]] bool ordered = true;
   const u32 passes = HELD || (MERGE && INTERLEAVED) ? 1 : p.passes;  // they are launched for no more
   for (u32 pass = 0; pass < passes; ++pass) {
     sink.bucket0 = (block * passes + pass) * p.tile;
@@ -204,77 +215,67 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     if (!active) place.length = 0;
     walk(queues, place);
     if (pass == 0) cluster_wait();
-
-#if !HELD
-    const RowEnds ends = ends_of(p, row);
-#endif
-    const OutputSink written = {p, ends};
 #if WINNERS
     if (!MERGE && active && bucket < p.b) losses.set(bucket, queues, place);
-    Entry<Key> worst = {~(Key)0, 0};
-    const WinnerSink output = {written, losses, certify_space, worst};
-#else
-    const OutputSink& output = written;
 #endif
-    bool done = false, ordered = true;
-#if HELD
+#if HELD  // in one pass
     done = finish_held<Team>(p, spaces[team], queues, place, output);
+    if (done) break;
 #endif
-    if (!done) {
 #if MERGE
-      Lists<Key> lists = {more_keys, more_positions, p.parts * p.tile};
+    Lists<Key> lists = {more_keys, more_positions, p.parts * p.tile};
 #if WINNERS
-      lists.lost = losses.of_lists(p);
+    lists.lost = losses.of_lists(p);
 #endif
-      Team::sync();  // the lists of the pass before have been read
+    Team::sync();  // the lists of the pass before have been read
 #endif
 #pragma unroll
-      for (int i = 0; i < KB; ++i) {
-        Key level_keys[V];
-        u32 level_positions[V];
+    for (int i = 0; i < KB; ++i) {
+      Key level_keys[V];
+      u32 level_positions[V];
 #pragma unroll
-        for (int u = 0; u < V; ++u) {
-          level_keys[u] = queues[u].key(i);
-          level_positions[u] = index_at(queues[u], place, u, i);
-        }
-#if MERGE
-        if (active) {
-#pragma unroll
-          for (int u = 0; u < V; ++u) {
-            const Entry<Key> entry = {level_keys[u], level_positions[u]};
-            lists.set(share.list + u * share.list_step, i, entry);
-          }
-        }
-#else
-        if (active && bucket < p.b) sink.level(i, bucket, level_keys, level_positions);
-#endif
+      for (int u = 0; u < V; ++u) {
+        level_keys[u] = queues[u].key(i);
+        level_positions[u] = index_at(queues[u], place, u, i);
       }
 #if MERGE
-#if WINNERS
       if (active) {
 #pragma unroll
-        for (int u = 0; u < V; ++u) lists.lost[share.list + u * share.list_step] = queues.lost_key();
+        for (int u = 0; u < V; ++u) {
+          const Entry<Key> entry = {level_keys[u], level_positions[u]};
+          lists.set(share.list + u * share.list_step, i, entry);
+        }
       }
-#endif
-      merge_parts<Team, Key, KB>(lists, 1, p.parts, p.tile, sink);
+#else
+      if (active && bucket < p.b) sink.level(i, bucket, level_keys, level_positions);
 #endif
     }
-    if (pass + 1 < passes) continue;
-
-    if (!done) {
-      cluster_arrive();
-      cluster_wait();
-      Team::sync();
-      if (block == 0) {
-        const ListSink list = {more_keys, more_positions};
-        const Selector<Team> selector(spaces[team], keys, positions, KB * p.b, p.b);
-        ordered = finish<Team>(p, selector, row, list, output);
-      }
-    }
+#if MERGE
 #if WINNERS
-    if (block == 0) conclude<Team>(p, area, certify_space, spaces[team], row, ends, losses, worst, ordered);
+    if (active) {
+#pragma unroll
+      for (int u = 0; u < V; ++u) lists.lost[share.list + u * share.list_step] = queues.lost_key();
+    }
+#endif
+    merge_parts<Team, Key, KB>(lists, 1, p.parts, p.tile, sink);
 #endif
   }
+#if !HELD
+  ends = ends_of(p, row);
+#endif
+  if (!done) {
+    cluster_arrive();
+    cluster_wait();
+    Team::sync();
+    if (block == 0) {
+      const ListSink list = {more_keys, more_positions};
+      const Selector<Team> selector(spaces[team], keys, positions, KB * p.b, p.b);
+      ordered = finish<Team>(p, selector, row, list, output);
+    }
+  }
+#if WINNERS
+  if (block == 0) conclude<Team>(p, area, certify_space, spaces[team], row, ends, losses, worst, ordered);
+#endif
   cluster_arrive_only();  // nobody needs this block's memory any more
   cluster_wait();
 }

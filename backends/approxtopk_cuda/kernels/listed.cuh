@@ -33,6 +33,7 @@ template <int ROOM> struct List {
 
   // A barrier must follow.
   template <class Team> __device__ void clear() {
+#pragma unroll 1
     for (u32 i = Team::rank(); i < ROOM + 32; i += Team::size) entries[i] = listed((Key)0, NOWHERE);
     if (Team::rank() == 0) length = 0;
   }
@@ -48,11 +49,12 @@ template <int ROOM> struct List {
       const u32 i = base + Team::lane() / sharing;
       const Listed entry = entries[i < count ? i : base];
       u32 even = 0, odd = 0;
+      const Listed* others = entries + part;
 #pragma unroll 1
-      for (u32 j = part; j < count; j += batch * sharing) {  // what is behind the list is ahead of nothing
+      for (u32 j = 0; j < count; j += batch * sharing, others += batch * sharing) {  // behind the list nothing is ahead
         Listed other[batch];
 #pragma unroll
-        for (u32 e = 0; e < batch; ++e) other[e] = entries[j + e * sharing];
+        for (u32 e = 0; e < batch; ++e) other[e] = others[e * sharing];
 #pragma unroll
         for (u32 e = 0; e < batch; ++e) count_better(e % 2 ? odd : even, other[e], entry);
       }

@@ -16,17 +16,24 @@ struct RowEnds {
   Index* indices;
 };
 
+// Steps of 64 bits in bytes: two multiplications make an address.
+template <class T> __device__ inline T* step_from(T* base, u32 at, i64 step) {
+  return (T*)((u8*)base + at * ((u64)step * sizeof(T)));
+}
+
 __device__ inline RowEnds ends_of(const Params& p, u32 row) {
+  u32 major = row, minor = 0;
+  if (p.inner != 1) major = row / p.inner, minor = row % p.inner;
   RowEnds ends;
-  ends.arr = p.arr + offset_of(p.in, p.inner, row);
-  ends.values = p.values + offset_of(p.out, p.inner, row);
-  ends.indices = (Index*)p.indices + offset_of(p.index_out, p.inner, row);
+  ends.arr = p.arr + p.in.offset_of(major, minor);
+  ends.values = p.values + p.out.offset_of(major, minor);
+  ends.indices = (Index*)p.indices + p.index_out.offset_of(major, minor);
   return ends;
 }
 
 __device__ inline void put(const Params& p, const RowEnds& ends, u32 at, Key key, u32 index) {
-  ends.values[at * p.out.step] = value_of(p, ends.arr, key, index);
-  ends.indices[at * p.index_out.step] = (Index)index;
+  *step_from(ends.values, at, p.out.step) = value_of(p, ends.arr, key, index);
+  *step_from(ends.indices, at, p.index_out.step) = (Index)index;
 }
 
 // 16 bytes of items as words.
@@ -44,9 +51,29 @@ template <class T> __device__ inline void pack(u32 (&words)[4], const T* items) 
   }
 }
 
+// Where items go. STREAMED is global memory that nobody reads soon, so it need not stay in L2.
+enum Destination { SHARED_MEMORY, GLOBAL, STREAMED };
+
+// 16 bytes by one instruction: an assignment the compiler may take apart into four, whose neighbours
+// then meet in the banks of shared memory.
+template <Destination TO> __device__ inline void store_16_bytes(void* to, const u32 (&words)[4]) {
+  const uint4 quad = make_uint4(words[0], words[1], words[2], words[3]);
+#ifdef __CUDA_ARCH__
+  if (TO == SHARED_MEMORY) {
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"((u32)__cvta_generic_to_shared(to)), "r"(quad.x), "r"(quad.y),
+                 "r"(quad.z), "r"(quad.w)
+                 : "memory");
+    return;
+  }
+#endif
+  if (TO == STREAMED)
+    __stcs((uint4*)to, quad);
+  else
+    __stcg((uint4*)to, quad);
+}
+
 // Stores N neighbouring items, in pieces of 16 bytes where they fill such; `to` is then aligned.
-// STREAMED: global memory that this launch does not read again, so it need not stay in L2.
-template <bool STREAMED, int N, class T> __device__ inline void store(T* to, const T (&items)[N]) {
+template <Destination TO, int N, class T> __device__ inline void store(T* to, const T (&items)[N]) {
   const int each = 16 / (int)sizeof(T);
   if (N % each) {
 #pragma unroll
@@ -57,10 +84,6 @@ template <bool STREAMED, int N, class T> __device__ inline void store(T* to, con
   for (int i = 0; i < N; i += each) {
     u32 words[4];
     pack<T>(words, items + i);
-    const uint4 quad = make_uint4(words[0], words[1], words[2], words[3]);
-    if (STREAMED)
-      __stcs((uint4*)(to + i), quad);
-    else
-      *(uint4*)(to + i) = quad;
+    store_16_bytes<TO>(to + i, words);
   }
 }

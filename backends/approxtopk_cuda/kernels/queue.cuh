@@ -178,7 +178,13 @@ template <class K, int N> struct ByteQueue {
 
   __device__ static K key_of(K key) { return key; }
   __device__ K key(int i) const { return list.keys[i]; }
-  __device__ u32 step(int i) const { return steps[i / 4] >> (8 * (i % 4)) & 0xFFu; }
+  __device__ u32 step(int i) const {
+#ifdef __CUDA_ARCH__
+    return __byte_perm(steps[i / 4], 0, 0x4440 | i % 4);
+#else
+    return steps[i / 4] >> (8 * (i % 4)) & 0xFFu;
+#endif
+  }
   __device__ bool empty(int i) const { return step(i) == 0xFFu; }
 };
 

@@ -17,12 +17,25 @@ struct HeldCandidates {
   const Queues& queues;
   const Place& place;
 
-  // Calls f(whether key >= least, key, index).
-  template <class F> __device__ void each(Key least, const F& f) const {
+  Key least;
+
+  // How many reach a key, which no empty place does.
+  __device__ u32 count(Key key) {
+    u32 own = 0;
+    least = key;
 #pragma unroll
     for (int u = 0; u < V; ++u) {
 #pragma unroll
-      for (int i = 0; i < KB; ++i) f(queues[u].key(i) >= least, queues[u].key(i), index_at(queues[u], place, u, i));
+      for (int i = 0; i < KB; ++i) own += queues[u].key(i) >= key;
+    }
+    return own;
+  }
+  // Calls f(whether it does, key, index).
+  template <class F> __device__ void each(const F& f) const {
+#pragma unroll
+    for (int u = 0; u < V; ++u) {
+#pragma unroll
+      for (int i = 0; i < KB; ++i) f(queues[u].key(i) >= least, queues[u].key(i), index_in(queues[u], place, u, i));
     }
   }
 };
@@ -31,10 +44,17 @@ struct HeldCandidates {
 // A thread's share of candidates in memory.
 template <class Team> struct StoredCandidates {
   const Selector<Team>& selector;
+  Key least;
 
-  template <class F> __device__ void each(Key least, const F& f) const {
-    selector.each([&](u32 i, Key key) {
-      if (key >= least) f(true, key, selector.positions[i]);
+  __device__ u32 count(Key key) {
+    u32 own = 0;
+    least = key;
+    selector.each([&](u32, Key x) { own += x >= key; });
+    return own;
+  }
+  template <class F> __device__ void each(const F& f) const {
+    selector.each([&](u32 i, Key x) {
+      if (x >= least) f(true, x, selector.positions[i]);
     });
   }
 };
@@ -68,7 +88,6 @@ template <class Team, int BLOCKS> struct Quick {
     } else
 #endif
     if (Team::lane() == 0) published[Team::warp()] = mine;
-    space.list.template clear<Team>();
     sync();
     Key others[loads];
 #pragma unroll
@@ -98,7 +117,6 @@ template <class Team, int BLOCKS> struct Quick {
   }
 
   __device__ void put_if(bool does, u32 at, Key key, u32 index) const {
-    does &= at < space.list.room;
     const Listed entry = listed(key, index);
     const u64* const words = (const u64*)&entry;
 #pragma unroll
@@ -117,21 +135,23 @@ template <class Team, int BLOCKS> struct Quick {
     return false;
   }
 
-  // Gives the k best to sink(place, key, index), best first; there are at least k. Returns false, and
+  // Gives the k best to sink(place, key, index), best first; there are at least k. The list must be clear. Returns false, and
   // has done nothing, where too many reach the bound. A thread's `best` is the greatest key of its
   // `candidates`, 0 if it has none. Begins with a barrier and ends without.
   template <class Candidates, class Sink>
-  __device__ bool select(u32 k, Key best, const Candidates& candidates, const Sink& sink) const {
+  __device__ bool select(u32 k, Key best, Candidates candidates, const Sink& sink) const {
     const Key least = bound(k, best);
     if (!least) return refuse();  // empty places have this key
-    u32 own = 0;
-    if (best >= least) candidates.each(least, [&](bool reaches, Key, u32) { own += reaches; });
-    const u32 before = warp_scan(own);
-    u32 at = 0;
-    if (Team::lane() == 31 && before) at = reserve(before);
-    at = __shfl_sync(~0u, at, 31) + before - own;
-    if (own) {
-      candidates.each(least, [&](bool reaches, Key key, u32 index) {
+    const u32 own = best >= least ? candidates.count(least) : 0, before = warp_scan(own);
+    u32 first = 0;
+    if (Team::lane() == 31 && before) {
+      first = reserve(before);
+      if (first + before > space.list.room) first = NOWHERE;
+    }
+    first = __shfl_sync(~0u, first, 31);
+    if (own && first != NOWHERE) {
+      u32 at = first + before - own;
+      candidates.each([&](bool reaches, Key key, u32 index) {
         put_if(reaches, at, key, index);
         at += reaches;
       });

@@ -49,38 +49,74 @@ template <class Team> struct Selector {
 
   // Calls f(i, keys[i]) for the thread's candidates, whose keys are loaded `ahead` at a time.
   template <u32 ahead = usual, class F> __device__ void each(const F& f) const {
-    u32 c = 0;
+    volatile const Key* at = keys + Team::rank();  // volatile: loads of a batch are issued together
+    u32 i = Team::rank(), left = mine;
 #pragma unroll 1
-    for (; ahead > 1 && c + ahead <= mine; c += ahead) {
-      const u32 i = Team::rank() + c * Team::size;
+    for (; ahead > 1 && left >= ahead; left -= ahead) {
       Key x[ahead];
 #pragma unroll
-      for (u32 j = 0; j < ahead; ++j) x[j] = ((volatile const Key*)keys)[i + j * Team::size];  // now
+      for (u32 j = 0; j < ahead; ++j) x[j] = at[j * Team::size];
 #pragma unroll
       for (u32 j = 0; j < ahead; ++j) f(i + j * Team::size, x[j]);
+      at += ahead * Team::size, i += ahead * Team::size;
     }
 #pragma unroll 1
-    for (; c < mine; ++c) f(Team::rank() + c * Team::size, keys[Team::rank() + c * Team::size]);
+    for (; left; --left, at += Team::size, i += Team::size) f(i, *at);
   }
 
-  // Also calls g(i) for the few of which f(i, keys[i]) is true.
-  template <u32 ahead, class F, class G> __device__ void each_few(const F& f, const G& g) const {
-    u32 c = 0;
+  // Marks of the thread's candidates from 32 * chunk on, 32 at most: f(i, keys[i], a, b) says whether
+  // the i-th gets one of each kind.
+  template <u32 ahead = usual, class F> __device__ void mark(u32 chunk, u32& a, u32& b, const F& f) const {
+    u32 i = Team::rank() + 32 * chunk * Team::size, place = 0;
+    const u32 count = mine - 32 * chunk < 32 ? mine - 32 * chunk : 32;
+    volatile const Key* at = keys + i;
+    a = b = 0;
 #pragma unroll 1
-    for (; ahead > 1 && c + ahead <= mine; c += ahead) {
-      const u32 i = Team::rank() + c * Team::size;
+    for (; ahead > 1 && place + ahead <= count; place += ahead) {
       Key x[ahead];
 #pragma unroll
-      for (u32 j = 0; j < ahead; ++j) x[j] = ((volatile const Key*)keys)[i + j * Team::size];
-      u32 found = 0;
+      for (u32 j = 0; j < ahead; ++j) x[j] = at[j * Team::size];
+      u32 some_a = 0, some_b = 0;
 #pragma unroll
-      for (u32 j = 0; j < ahead; ++j) found |= (u32)f(i + j * Team::size, x[j]) << j;
-      for (; found; found &= found - 1) g(i + (__ffs(found) - 1) * Team::size);
+      for (u32 j = 0; j < ahead; ++j) {
+        bool is_a = false, is_b = false;
+        f(i + j * Team::size, x[j], is_a, is_b);
+        or_if(is_a, some_a, 1u << j), or_if(is_b, some_b, 1u << j);
+      }
+      a |= some_a << place, b |= some_b << place;
+      at += ahead * Team::size, i += ahead * Team::size;
     }
 #pragma unroll 1
-    for (; c < mine; ++c) {
-      const u32 i = Team::rank() + c * Team::size;
-      if (f(i, keys[i])) g(i);
+    for (; place < count; ++place, at += Team::size, i += Team::size) {
+      bool is_a = false, is_b = false;
+      f(i, *at, is_a, is_b);
+      or_if(is_a, a, 1u << place), or_if(is_b, b, 1u << place);
+    }
+  }
+  // Calls g(i) for the marked of a chunk.
+  template <class G> __device__ void each_of(u32 chunk, u32 marks, const G& g) const {
+#pragma unroll 1
+    for (; marks; marks &= marks - 1) g(Team::rank() + (32 * chunk + __ffs(marks) - 1) * Team::size);
+  }
+  // How many candidates of the thread get the first mark; `marks` are those of its last chunk, mostly
+  // the only one.
+  template <class F> __device__ u32 count(const F& marked, u32& marks) const {
+    u32 own = 0, others;
+    marks = 0;
+#pragma unroll 1
+    for (u32 chunk = 0; 32 * chunk < mine; ++chunk) {
+      mark(chunk, marks, others, marked);
+      own += __popc(marks);
+    }
+    return own;
+  }
+  // Calls g(i) for those.
+  template <u32 ahead = usual, class F, class G> __device__ void each_marked(u32 marks, const F& marked, const G& g) const {
+#pragma unroll 1
+    for (u32 chunk = 0; 32 * chunk < mine; ++chunk) {
+      u32 others;
+      if (mine > 32) mark<ahead>(chunk, marks, others, marked);
+      each_of(chunk, marks, g);
     }
   }
 
@@ -105,13 +141,21 @@ template <class Team> struct Selector {
     // What follows a bucket's best need not be looked at, unless it makes more groups.
     const u32 looked_at = heads < N ? (mine < N ? mine : N) : heads;
     const u32 ahead = N > 4 ? N : 4;
+    volatile const Key* at = keys + Team::rank();
+    u32 left = looked_at;
 #pragma unroll 1
-    for (u32 c = 0; c < looked_at; c += ahead) {
+    for (; left >= ahead; left -= ahead, at += ahead * Team::size) {
       Key x[ahead];
 #pragma unroll
-      for (u32 j = 0; j < ahead; ++j) x[j] = keys[Team::rank() + (c + j < looked_at ? c + j : 0) * Team::size];
+      for (u32 j = 0; j < ahead; ++j) x[j] = at[j * Team::size];
 #pragma unroll
-      for (u32 j = 0; j < ahead; ++j) best[j % N] = c + j < looked_at && x[j] > best[j % N] ? x[j] : best[j % N];
+      for (u32 j = 0; j < ahead; ++j) best[j % N] = x[j] > best[j % N] ? x[j] : best[j % N];
+    }
+#pragma unroll
+    for (u32 j = 0; j + 1 < ahead; ++j) {
+      if (j >= left) break;
+      const Key x = at[j * Team::size];
+      best[j % N] = x > best[j % N] ? x : best[j % N];
     }
     least = ~(Key)0, greatest = 0;
 #pragma unroll
@@ -242,51 +286,58 @@ template <class Team> struct Selector {
   __device__ void take(u32 k, u32 want, Key least, Key greatest, Key tie, const Sink& sink) const {
     const u32 ahead = TIES ? 1 : usual;
     const bool all = space.inside == want;
-    const Key width = greatest - least;
-    const auto inside = [&](u32 i, Key x) -> bool {
-      if (TIES && x != tie) return false;
-      return (TIES ? (Key)~positions[i] : x) - least <= width;
-    };
     // Those in the range too, or none of them: then the greatest key there is has none above it.
     const Key from = all ? least : greatest + 1;
     const bool none = !all && greatest == (TIES ? (Key)(u32)~0u : (Key)~(Key)0);
-    const auto chosen = [&](u32 i, Key x) -> bool {
-      if (TIES && x != tie) return x > tie;
-      return !none & ((TIES ? (Key)~positions[i] : x) >= from);
+    if (all) least = 1, greatest = 0;  // nothing is listed
+    const auto chosen = [&](u32 i, Key x, bool& is, bool& listed) {
+      if (TIES && x != tie) {
+        is = x > tie;
+        return;
+      }
+      const Key y = TIES ? (Key)~positions[i] : x;
+      is = !none & (y >= from);
+      listed = (y >= least) & (y <= greatest);
     };
-    u32 own = 0;
-    each_few<ahead>(
-        [&](u32 i, Key x) -> bool {
-          own += chosen(i, x);
-          return !all & inside(i, x);
-        },
-        [&](u32 i) { space.list.entries[atomicAdd(&space.list.length, 1u)] = listed(keys[i], positions[i]); });
+    u32 own = 0, marks = 0;
+#pragma unroll 1
+    for (u32 chunk = 0; 32 * chunk < mine; ++chunk) {
+      u32 few;
+      mark<ahead>(chunk, marks, few, chosen);
+      own += __popc(marks);
+      each_of(chunk, few, [&](u32 i) { space.list.entries[atomicAdd(&space.list.length, 1u)] = listed(keys[i], positions[i]); });
+    }
     const u32 total = all ? k : k - want;
     const u32 place = scan(own);
     if (Team::is_warp) Team::sync();
     if (!all) space.list.template rank<Team>(space.list.length, want, total, sink);  // a few warps do
-    emit<ahead>(place, total, chosen, sink);
+    emit<ahead>(place, total, marks, chosen, sink);
   }
 
   // All that are not empty, `total` of them.
   template <class Sink> __device__ void select_all(u32 total, const Sink& sink) const {
-    const auto chosen = [&](u32 i, Key) { return positions[i] != NOWHERE; };
-    u32 own = 0;
-    each([&](u32 i, Key x) { own += chosen(i, x); });
-    emit(scan(own), total, chosen, sink);
+    emit_all(total, [&](u32 i, Key) { return positions[i] != NOWHERE; }, sink);
   }
 
-  // The candidates of which chosen(i, key) holds, `total` of them, to sink(place, key, index). The
-  // thread's own begin at `place`, by scan().
-  template <u32 ahead = usual, class F, class Sink> __device__ void emit(u32 place, u32 total, const F& chosen, const Sink& sink) const {
+  // The candidates of which chosen(i, key) holds, `total` of them, to sink(place, key, index).
+  template <class F, class Sink> __device__ void emit_all(u32 total, const F& chosen, const Sink& sink) const {
+    const auto marked = [&](u32 i, Key x, bool& is, bool&) { is = chosen(i, x); };
+    u32 marks;
+    const u32 own = count(marked, marks);
+    emit<usual>(scan(own), total, marks, marked, sink);
+  }
+
+  // The marked candidates, `total` of them, to sink(place, key, index). The thread's own begin at
+  // `place`, by scan(); `marks` are those of its last chunk.
+  template <u32 ahead, class F, class Sink>
+  __device__ void emit(u32 place, u32 total, u32 marks, const F& marked, const Sink& sink) const {
     u32* const slots = space.count;
 #pragma unroll 1
     for (u32 from = 0; from < total; from += Space::bins) {
       u32 at = place - from;  // beyond all bins where it is before `from`
-      each<ahead>([&](u32 i, Key x) {
-        const bool is = chosen(i, x);
-        store_if(is & (at < Space::bins), slots + at, i);
-        at += is;
+      each_marked<ahead>(marks, marked, [&](u32 i) {
+        store_if(at < Space::bins, slots + at, i);
+        ++at;
       });
       Team::sync();
       const u32 count = total - from < Space::bins ? total - from : Space::bins;

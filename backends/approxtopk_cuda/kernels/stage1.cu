@@ -73,7 +73,7 @@ __device__ inline void store_together(Index* to, const u32 (&positions)[V]) {
     Index indices[each];
 #pragma unroll
     for (int i = 0; i < each; ++i) indices[i] = own[turned(first + i)];
-    store<true>(to - lane * V + first, indices);
+    store<STREAMED>(to - lane * V + first, indices);
   }
 }
 #endif
@@ -106,7 +106,7 @@ __device__ inline void write_queues(const Params& p, const Queues& queues, const
       Bits values[V];
 #pragma unroll
       for (int u = 0; u < V; ++u) values[u] = value_of(p, ends.arr, keys[u], positions[u]);
-      store<true>(ends.values + at, values);
+      store<STREAMED>(ends.values + at, values);
     }
 #if TOGETHER
     if (neighbours && __all_sync(~0u, full)) {
@@ -118,7 +118,7 @@ __device__ inline void write_queues(const Params& p, const Queues& queues, const
       Index indices[V];
 #pragma unroll
       for (int u = 0; u < V; ++u) indices[u] = (Index)positions[u];
-      store<true>(ends.indices + at, indices);
+      store<STREAMED>(ends.indices + at, indices);
     } else {
 #pragma unroll
       for (int u = 0; u < V; ++u) {
@@ -128,8 +128,8 @@ __device__ inline void write_queues(const Params& p, const Queues& queues, const
 #else
     if (LOST && i == 0) lose(p, row, bucket, queues.lost_key());
     const u64 at = ((u64)row * KB + i) * p.b + bucket;
-    store<false>(p.keys + at, keys);
-    store<false>(p.positions + at, positions);
+    store<GLOBAL>(p.keys + at, keys);
+    store<GLOBAL>(p.positions + at, positions);
 #endif
   }
 }

@@ -98,9 +98,12 @@ __device__ inline void walk(Queues& queues, const Place& place) {
   }
 }
 
-// Index in the row of what queue u holds at place i.
+// Index in the row of what queue u holds at place i, where it is not empty.
+template <class Queue> __device__ inline u32 index_in(const Queue& queue, const Place& place, int u, int i) {
+  return place.index + place.first + queue.step(i) * place.stride + u;
+}
 template <class Queue> __device__ inline u32 index_at(const Queue& queue, const Place& place, int u, int i) {
-  return queue.empty(i) ? NOWHERE : place.index + place.first + queue.step(i) * place.stride + u;
+  return queue.empty(i) ? NOWHERE : index_in(queue, place, u, i);
 }
 
 // A block's tile: `block_rows` rows, `tile` buckets, `parts` parts of each. A thread's share of it

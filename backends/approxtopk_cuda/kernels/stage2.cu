@@ -107,10 +107,9 @@ __device__ inline u32 drop(const Params& p, SelectSpace<Team::size>& space, cons
   cluster_wait();
 #pragma unroll
   for (u32 c = 0; c < CLUSTER; ++c) least = bounds[c] < least ? bounds[c] : least;
-  const auto kept = [&](u32 i, Key x) -> bool { return x >= least && (least || mine.positions[i] != NOWHERE); };
-  u32 own = 0;
-  part.each([&](u32 i, Key x) { own += kept(i, x); });
-  const u32 place = part.scan(own);
+  const auto kept = [&](u32 i, Key x, bool& is, bool&) { is = x >= least && (least || mine.positions[i] != NOWHERE); };
+  u32 marks;
+  const u32 own = part.count(kept, marks), place = part.scan(own);
   if (Team::rank() == Team::size - 1) {
 #pragma unroll
     for (u32 c = 0; c < CLUSTER; ++c) store_remote(remote(counts + block, c), place + own);
@@ -125,7 +124,7 @@ __device__ inline u32 drop(const Params& p, SelectSpace<Team::size>& space, cons
   }
   if (total > p.tile) return m;
   const FirstBlockSink sink = {remote(rest.keys, 0), remote(rest.positions, 0), first};
-  part.emit(place, counts[block], kept, sink);
+  part.template emit<Selector<Team>::usual>(place, counts[block], marks, kept, sink);
   return total;
 }
 #endif

@@ -35,14 +35,27 @@ __device__ inline u64 warp_min(u64 x) { return ~warp_max(~x); }
 __device__ inline u32 warp_scan(u32 x) {
 #pragma unroll
   for (int d = 1; d < 32; d *= 2) {
+#ifdef __CUDA_ARCH__  // a shuffle says itself which lanes have none before them
+    asm volatile("{.reg .pred p; .reg .u32 other; shfl.sync.up.b32 other|p, %0, %1, 0, 0xffffffff; @p add.u32 %0, %0, other;}" : "+r"(x) : "r"(d));
+#else
     const u32 other = __shfl_up_sync(~0u, x, d);
     if (threadIdx.x % 32 >= d) x += other;
+#endif
   }
   return x;
 }
 
 __device__ inline u32 bit_length(u32 x) { return 32 - __clz(x); }
 __device__ inline u32 bit_length(u64 x) { return 64 - __clzll(x); }
+
+// Adds bits, without a branch.
+__device__ inline void or_if(bool does, u32& x, u32 bits) {
+#ifdef __CUDA_ARCH__
+  asm("{.reg .pred p; setp.ne.u32 p, %1, 0; @p or.b32 %0, %0, %2;}" : "+r"(x) : "r"((u32)does), "r"(bits));
+#else
+  if (does) x |= bits;
+#endif
+}
 
 // To shared memory, and without a branch, so that a thread has several of them in flight.
 #ifdef __CUDA_ARCH__
