@@ -7,7 +7,7 @@
 // Splitting costs nothing but the merge, and makes threads where buckets are few.
 //
 // From the command line: KB, V, BATCH (loads in flight, an even number), QUEUES (see queue.cuh),
-// INTERLEAVED, STRIDED (elements of a row may be apart).
+// INTERLEAVED, STRIDED (elements of a row may be apart), MERGE (a bucket may have several parts).
 
 // Buckets that share a best key lost (see ranking.cuh): a thread's, where no lists are merged.
 #define GROUP (INTERLEAVED && !MERGE ? V : 1)
