@@ -98,13 +98,13 @@ def compile_to_fit(
 ) -> tuple[bytes, str]:
     """As `compile_with_log`, but the first of the kernel's forms that spills nothing.
 
-    Policy allots registers by an estimate, which compilers keep to more or less: one in twenty
-    kernels does not fit, and another one with every release. Where no form fits, or only one that
-    is not worth it, it is the one that spills least.
+    Policy allots registers by an estimate, which compilers keep to more or less: one in 200
+    kernels does not fit, and another one with every release. Where no form fits, it is the one that
+    spills least.
     """
     least = compile_with_log(kernel, arch, ptxas_options)
     spilled = frame_bytes(least[0])
-    while spilled and (form := leaner(kernel, spilled)):
+    while spilled and (form := leaner(kernel)):
         kernel, made = form, compile_with_log(form, arch, ptxas_options)
         if frame_bytes(made[0]) < spilled:
             least, spilled = made, frame_bytes(made[0])

@@ -67,35 +67,21 @@ class Kernel:
     defines: tuple[tuple[str, str], ...]
 
 
-def leaner(kernel: Kernel, spilled: int) -> Kernel | None:
+def leaner(kernel: Kernel) -> Kernel | None:
     """The same kernel for the same launch, in need of fewer registers or allowed more of them.
 
     Where many blocks are resident together, one less costs least; then half of the loads in flight,
-    down to two; then fewer blocks again. None where nothing is left to give, or where that would
-    cost more than the bytes that are spilled.
+    down to two; then fewer blocks again. None where nothing is left to give.
     """
     macros = dict(kernel.defines)
     batch, blocks = int(macros.get("BATCH", 0)), int(macros["MIN_BLOCKS"])
     if batch < 4 and blocks == 1:
-        return None
-    if batch == 4 and blocks <= 4 and spilled <= bytes_aside(kernel):
         return None
     if batch < 4 or blocks > 4:
         macros["MIN_BLOCKS"] = str(blocks - 1)
     else:
         macros["BATCH"] = str(batch // 2)
     return Kernel(kernel.source, kernel.entry, tuple(sorted(macros.items())))
-
-
-def bytes_aside(kernel: Kernel) -> int:
-    """Bytes that a thread may rather put aside than do with two loads in flight, not four.
-
-    A walk that memory bounds would take 2 to 3 % longer. Registers put aside before its loops and
-    fetched after them cost nothing like that.
-    """
-    macros = dict(kernel.defines)
-    bound = "BATCH" in macros and int(macros["KB"]) <= 4 and not macros["ELEMENT"].endswith("64")
-    return 16 if bound else 0
 
 
 @dataclass(frozen=True)
