@@ -132,6 +132,7 @@ def _certify(p: Problem, device: Device, group: int, marked: bool) -> tuple[Laun
         LOST=str(int(group > 0)),
         LISTED="0",
         WINNERS="0",
+        ALL="0",
         QUICK="0",
         GROUPS="0",
     )

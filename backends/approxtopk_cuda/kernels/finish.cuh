@@ -17,16 +17,17 @@ struct ListSink {
 
 __device__ inline u32 ceil_power_of_two(u32 x) { return x <= 1 ? 1 : 1u << bit_length(x - 1); }
 
-// From the command line: GROUPS (1, 2, 4, 8; 0 for none) of a thread's candidates bound the k best,
-// QUICK, SORTED, LISTED (0, 1).
+// From the command line: ALL (0, 1), whether there are no more candidates than k; GROUPS (1, 2, 4, 8; 0
+// for none) of a thread's candidates bound the k best; QUICK, SORTED, LISTED (0, 1).
 
-// The k best to a sink, or all where there are no more.
+// The k best to a sink.
 template <class Team, class Sink>
 __device__ inline void choose(const Params& p, const Selector<Team>& selector, const Sink& sink) {
-  if (p.k < p.candidates)
-    selector.template select<GROUPS>(p.k, sink);
-  else
-    selector.select_all(p.k, sink);
+#if ALL
+  selector.select_all(p.k, sink);
+#else
+  selector.template select<GROUPS>(p.k, sink);
+#endif
 }
 
 // Candidates in memory, empty ones among them, to the k best of `row`. SORTED: `list` has room for k
