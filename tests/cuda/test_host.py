@@ -26,7 +26,7 @@ def build(folder: Path, dtype: str, largest: bool, walk: Walk) -> Any:
     sources = folder / "sources.cuh"
     parts = ("element", "params", "ranking", "queue", "stage1")
     sources.write_text("\n".join((KERNELS / f"{part}.cuh").read_text() for part in parts))
-    macros = {**common_defines(dtype, largest, 8, 256, 1), **walk.defines(), "MERGE": "1"}
+    macros = {**common_defines(dtype, largest, 8, 256, 1), **walk.defines()}
     library = folder / f"{dtype}{int(largest)}{hash(walk)}.so"
     command = [
         "g++",

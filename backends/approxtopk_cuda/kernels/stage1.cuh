@@ -7,7 +7,7 @@
 // Splitting costs nothing but the merge, and makes threads where buckets are few.
 //
 // From the command line: KB, V, BATCH (loads in flight, an even number), QUEUES (see queue.cuh),
-// INTERLEAVED, STRIDED (elements of a row may be apart), MERGE (a bucket may have several parts).
+// INTERLEAVED, STRIDED (elements of a row may be apart).
 
 // Buckets that share a best key lost (see ranking.cuh): a thread's, where no lists are merged.
 #define GROUP (INTERLEAVED && !MERGE ? V : 1)
@@ -125,12 +125,10 @@ __device__ inline Share share_of(const Params& p, u32 thread) {
   share.row = share.part = 0;
   share.bucket = v;
   if (v >= p.tile) {
-    share.row = v / p.tile;
+    share.part = v / p.tile;
     share.bucket = v % p.tile;
-#if MERGE
-    share.part = share.row % p.parts;
-    share.row /= p.parts;
-#endif
+    share.row = share.part / p.parts;
+    share.part %= p.parts;
   }
 #else  // neighbouring threads take neighbouring parts of a bucket
   const u32 groups = p.parts / V;
