@@ -21,11 +21,16 @@ _FOLDER = Path(__file__).parent / "kernels"
 
 #: What each kernel file needs before it, in order.
 _PARTS = {
-    "stage1": ("element", "params", "output", "team", "merge", "ranking", "queue", "stage1"),
+    "stage1": (
+        *("element", "params", "output", "team", "merge"),
+        *("ranking", "queue", "chunk", "stage1"),
+    ),
     "fused": (
-        *("element", "params", "output", "team", "cluster", "merge", "ranking", "queue", "stage1"),
+        *("element", "params", "output", "team", "cluster", "merge"),
+        *("ranking", "queue", "chunk", "stage1"),
         *("listed", "select", "quick", "sort", "finish", "buckets", "certify", "hidden", "losses"),
     ),
+    "short": ("element", "params", "output", "team", "merge", "listed", "chunk"),
     "stage2": (
         *("element", "params", "output", "team", "cluster", "merge"),
         *("listed", "select", "quick", "sort", "finish"),

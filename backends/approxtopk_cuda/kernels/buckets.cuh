@@ -2,10 +2,6 @@
 //
 // From the command line: KB, INTERLEAVED, STRIDED.
 
-__device__ inline Key element_key(Bits element) {
-  return key_at<Element>(order<Element, LARGEST>((Word)element), 0);
-}
-
 // Elements that a thread reads again at a time: as many as it has registers for.
 static const int AT_ONCE = sizeof(Key) == 8 ? 2 : 4;
 

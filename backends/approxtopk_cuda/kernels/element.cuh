@@ -137,6 +137,10 @@ template <class E> __device__ inline typename E::Key key_at(typename E::Word key
   return (typename E::Key)(keys >> (8 * E::bytes * place)) & ((1u << (8 * E::bytes % 32)) - 1u);
 }
 
+__device__ inline Key element_key(Bits element) {
+  return key_at<Element>(order<Element, LARGEST>((Word)element), 0);
+}
+
 // Whether elements of different bits have this key: zeros and NaNs.
 template <class E, bool largest> __device__ inline bool ambiguous(typename E::Key key);
 

@@ -21,35 +21,6 @@ struct Place {
   u32 index;        // of the element base[0] in its row
 };
 
-// V neighbouring elements, as words.
-struct Chunk {
-  static const int bytes = V * Element::bytes;
-  static const int words = bytes > (int)sizeof(Word) ? bytes / (int)sizeof(Word) : 1;
-  Word word[words];
-
-  // Through the read-only path; a streamed element is not wanted in L1 again.
-  __device__ void load(const Bits* at) {
-#ifdef __CUDA_ARCH__
-    if (bytes == 16) {
-      u32* w = (u32*)word;
-      asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
-          : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3])
-          : "l"(at));
-    } else if (bytes == 8) {
-      u32* w = (u32*)word;
-      asm("ld.global.nc.v2.u32 {%0, %1}, [%2];" : "=r"(w[0]), "=r"(w[1]) : "l"(at));
-    } else if (bytes == 4) {
-      asm("ld.global.nc.u32 %0, [%1];" : "=r"(*(u32*)word) : "l"(at));
-    } else {
-      word[0] = *at;
-    }
-#else
-    word[0] = 0;
-    for (int i = 0; i < V; ++i) ((Bits*)word)[i] = at[i];
-#endif
-  }
-};
-
 // A step of which only some elements exist.
 __device__ inline void insert_partial(Queues& queues, const Place& place, u32 step, u32 count) {
   const Bits* at = place.base + (place.first + (u64)step * place.stride) * place.element_step;

@@ -1,0 +1,38 @@
+// V (from the command line) neighbouring elements in one load.
+
+struct Chunk {
+  static const int bytes = V * Element::bytes;
+  static const int words = bytes > (int)sizeof(Word) ? bytes / (int)sizeof(Word) : 1;
+  Word word[words];
+
+  // Element u, of a word that is 0 there.
+  __device__ void put(int u, Bits element) {
+    const int each = Element::per_word;
+    word[u / each] |= (Word)element << (8 * Element::bytes * (u % each));
+  }
+
+  // Through the read-only path; a streamed element is not wanted in L1 again, unless it is KEPT.
+  template <bool KEPT = false> __device__ void load(const Bits* at) {
+#ifdef __CUDA_ARCH__
+    if (bytes == 16 && KEPT) {
+      u32* w = (u32*)word;
+      asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3]) : "l"(at));
+    } else if (bytes == 16) {
+      u32* w = (u32*)word;
+      asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+          : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3])
+          : "l"(at));
+    } else if (bytes == 8) {
+      u32* w = (u32*)word;
+      asm("ld.global.nc.v2.u32 {%0, %1}, [%2];" : "=r"(w[0]), "=r"(w[1]) : "l"(at));
+    } else if (bytes == 4) {
+      asm("ld.global.nc.u32 %0, [%1];" : "=r"(*(u32*)word) : "l"(at));
+    } else {
+      word[0] = *at;
+    }
+#else
+    word[0] = 0;
+    for (int i = 0; i < V; ++i) ((Bits*)word)[i] = at[i];
+#endif
+  }
+};
