@@ -14,8 +14,8 @@ import torch
 #: Bytes of input that a series of calls goes through before it meets the same buffer again.
 ROTATED = 400 * 2**20
 READ_GBPS, COPY_GBPS, LAUNCH_US = 4395.0, 4280.0, 2.5
-#: Seconds of calls before any is timed: until the outputs, written over those before, have found
-#: their place in L2, calls that write much take up to 4 % longer.
+#: Seconds of calls before any is timed: right after other work, calls that write much take up to
+#: 4 % longer.
 WARM_UP_S = 0.02
 
 
