@@ -22,6 +22,7 @@ Load = Callable[[Sequence[Kernel], int], list[int]]
 _MAX_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _SHARED_CARVEOUT = 9  # CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT
 _CLUSTER_DIMENSION = 4  # CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
+_BEGINS_EARLY = 6  # CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
 _UNCHECKED_SHARED = 32 * 1024  # more, with what a kernel has statically, must be asked for
 
 #: struct Params of params.cuh: 8 pointers, rows, 9 strides, 21 numbers.
@@ -156,6 +157,7 @@ class _Step:
         numbers: dict[str, int],
         strides: tuple[int, ...],
         function: int,
+        begins_early: bool,
     ):
         numbers = {**numbers, **dict(launch.fields)}
         params = pack_params((0,) * 8, strides, numbers)
@@ -165,10 +167,12 @@ class _Step:
         self.function = ctypes.c_void_p(function)
         _allow_shared(self.function, launch.shared)
         self.config = _Config((launch.grid, 1, 1), (launch.block, 1, 1), launch.shared)
-        if launch.cluster > 1:
-            self.attribute = _Attribute(_CLUSTER_DIMENSION, 0, (launch.cluster, 1, 1))
-            self.config.attributes = ctypes.pointer(self.attribute)
-            self.config.attribute_count = 1
+        cluster = _Attribute(_CLUSTER_DIMENSION, 0, (launch.cluster, 1, 1))
+        early = _Attribute(_BEGINS_EARLY, 0, (1,))
+        asked = [cluster] * (launch.cluster > 1) + [early] * begins_early
+        self.attributes = (_Attribute * len(asked))(*asked)
+        self.config.attributes = self.attributes
+        self.config.attribute_count = len(asked)
         self.config_address = ctypes.byref(self.config)
 
 
@@ -211,9 +215,11 @@ class Program:
             *(out.index_outer, out.index_inner_stride, out.index_step),
         )
         handles = load([launch.kernel for launch in schedule.launches], ordinal)
+        # All but the first wait by themselves for the one before, and some first ones; see team.cuh.
+        early = device_of(ordinal).clusters
         self._steps = [
-            _Step(launch, numbers, strides, handle)
-            for launch, handle in zip(schedule.launches, handles, strict=True)
+            _Step(launch, numbers, strides, handle, early and (i > 0 or launch.awaits))
+            for i, (launch, handle) in enumerate(zip(schedule.launches, handles, strict=True))
         ]
         keys = schedule.entries * schedule.key_bytes
         positions = schedule.entries * 4

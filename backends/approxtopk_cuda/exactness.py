@@ -66,7 +66,9 @@ class Inside:
     certifies: Certifies
 
 
-def at_its_end(p: Problem, tiling: Tiling, dead: int, registers: int, held: bool) -> Inside | None:
+def at_its_end(
+    p: Problem, tiling: Tiling, dead: int, registers: int, held: bool, cluster: int
+) -> Inside | None:
     """For a team with so many registers of a thread; None where nothing is asked.
 
     `dead` places of its shared memory hold nothing of use by then.
@@ -74,11 +76,13 @@ def at_its_end(p: Problem, tiling: Tiling, dead: int, registers: int, held: bool
     if not (p.certificate or p.repair):
         return None
     slow = p.repair and registers > 64  # what is seldom needed would spill
-    marks = -(-p.b // 4) + p.k // p.kb
+    marks = -(-p.b // 4) + p.k // p.kb if slow else 0
     entries = max(_entries(p, tiling.threads), dead - marks) if slow else 0
     places = max(dead, entries + marks)
     key, groups = key_bytes(p.dtype), _aligned(-(-p.b // lost_group(p, tiling)))
-    if held:
+    if held and cluster == 1:  # threads keep to themselves what they lost
+        losses = groups * key * slow + 4 * _aligned(p.k)
+    elif held:
         losses = groups * (2 * key + 4) + 4 * _aligned(p.k)
     else:
         losses = (groups + (_aligned(tiling.lists) if tiling.parts > 1 else 0)) * key
@@ -131,7 +135,6 @@ def _certify(p: Problem, device: Device, group: int, marked: bool) -> tuple[Laun
         MARKED=str(int(marked)),
         LOST=str(int(group > 0)),
         LISTED="0",
-        WINNERS="0",
         ALL="0",
         QUICK="0",
         GROUPS="0",

@@ -28,7 +28,7 @@ MAX_EXTRACT = 16
 #: Winners that are found by ranking what reaches a bound, a quarter of it for 64-bit keys.
 MAX_QUICK = 128
 #: Static shared memory of a team for certificate and repair: `CertifySpace` of certify.cuh.
-CERTIFY_SPACE = 1152
+CERTIFY_SPACE = 1408
 #: Entries of a run that `sort_runs` sorts.
 SORT_RUN = 2048
 #: Blocks of a cluster that share a row's candidates, and how many make that worth while.
@@ -164,7 +164,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     extract = team == 32 and not merge and tiling.passes == 1
     extract = extract and p.k <= MAX_EXTRACT and tiling.v * p.kb <= 4
 
-    inside = at_its_end(p, tiling, places, limit, held)
+    inside = at_its_end(p, tiling, places, limit, held, cluster)
     shared = teams * (inside.shared if inside else _aligned(places) * entry_bytes(p.dtype))
     if extract:
         shared = 0
@@ -189,7 +189,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
         HELD=held,
         GROUPS=_groups(p.k, p.b * p.kb, team),
         **walk.defines(),
-        **(inside.defines if inside else {"WINNERS": 0}),
+        **(inside.defines if inside else {}),
     )
     grid = -(-p.rows // teams) * cluster
     fields = (*tiling.fields(p), *(inside.fields if inside else ()))

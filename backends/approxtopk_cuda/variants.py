@@ -135,6 +135,9 @@ def common_defines(
         "THREADS": str(threads),
         "MIN_BLOCKS": str(blocks),
         "LOST": "0",
+        "WINNERS": "0",
+        "REPAIR": "0",
+        "SLOW": "0",
     }
 
 

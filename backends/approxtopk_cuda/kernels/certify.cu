@@ -13,6 +13,7 @@
 
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) certify(const Params p) {
   typedef TeamOf<THREADS> Team;
+  await_launch_before();
 #if MARKED
   bool any = false;
   for (i64 row = blockIdx.x + (i64)threadIdx.x * gridDim.x; row < p.rows; row += (i64)THREADS * gridDim.x) any |= marks_of(p)[row];

@@ -39,8 +39,8 @@ struct CertifySpace {
   u32 positions[32], sums[32];
   u32 flags, hidden;  // lengths of lists
   u32 wrong;          // whether it is clear without them that the answer isn't exact
-  Key tau_key;        // the last result, where these are best first
-  u32 tau_index;
+  Key worst_keys[32];  // the last results, worst first, where these are best first
+  u32 worst_positions[32];
   Key hidden_keys[32];
   u32 hidden_positions[32];
 };

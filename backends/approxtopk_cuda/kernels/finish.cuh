@@ -20,29 +20,31 @@ __device__ inline u32 ceil_power_of_two(u32 x) { return x <= 1 ? 1 : 1u << bit_l
 // From the command line: ALL (0, 1), whether there are no more candidates than k; GROUPS (1, 2, 4, 8; 0
 // for none) of a thread's candidates bound the k best; QUICK, SORTED, LISTED (0, 1).
 
-// The k best to a sink.
+// The k best to a sink; returns as Selector::select.
 template <class Team, class Sink>
-__device__ inline void choose(const Params& p, const Selector<Team>& selector, const Sink& sink) {
+__device__ inline u32 choose(const Params& p, const Selector<Team>& selector, const Sink& sink) {
 #if ALL
   selector.select_all(p.k, sink);
+  return 0;
 #else
-  selector.template select<GROUPS>(p.k, sink);
+  return selector.template select<GROUPS>(p.k, sink);
 #endif
 }
 
 // Candidates in memory, empty ones among them, to the k best of `row`. SORTED: `list` has room for k
 // entries rounded up to a power of two. LISTED: winners go to p.spare_keys, p.spare_positions
 // [rows][k], to be sorted there. QUICK: quickly, where that can be and has not been tried (HELD).
-// Winners go to output(place, key, index); returns whether best first.
+// Winners go to output(place, key, index). Returns how many of them, the last ones, are the worst, and
+// best first.
 template <class Team, class Output>
-__device__ inline bool finish(const Params& p, const Selector<Team>& selector, u32 row, const ListSink& list, const Output& output) {
+__device__ inline u32 finish(const Params& p, const Selector<Team>& selector, u32 row, const ListSink& list, const Output& output) {
 #if QUICK && !HELD
   Key best = 0;
   selector.each([&](u32, Key x) { best = x > best ? x : best; });
   const StoredCandidates<Team> candidates = {selector, 0};
   const Quick<Team, 1> quick = {selector.space};
   selector.space.list.template clear<Team>();
-  if (quick.select(p.k, best, candidates, output)) return true;
+  if (quick.select(p.k, best, candidates, output)) return p.k;
 #endif
 #if SORTED
   const u32 length = ceil_power_of_two(p.k);
@@ -50,11 +52,11 @@ __device__ inline bool finish(const Params& p, const Selector<Team>& selector, u
   choose(p, selector, list);
   sort_entries<Team>(list.keys, list.positions, length);
   for (u32 i = Team::rank(); i < p.k; i += Team::size) output(i, list.keys[i], list.positions[i]);
+  return p.k;
 #elif LISTED
   const ListSink winners = {p.spare_keys + (u64)row * p.k, p.spare_positions + (u64)row * p.k};
-  choose(p, selector, winners);
+  return choose(p, selector, winners);
 #else
-  choose(p, selector, output);
+  return choose(p, selector, output);
 #endif
-  return SORTED;
 }

@@ -132,6 +132,7 @@ __device__ inline bool finish_held(const Params& p, SelectSpace<Team::size>& spa
 
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Params p) {
   typedef TeamOf<TEAM> Team;
+  let_next_launch_begin();
   const u32 teams = THREADS / TEAM;
   extern __shared__ __align__(16) u8 shared[];
   __shared__ SelectSpace<TEAM> spaces[teams];
@@ -142,7 +143,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   const u32 more_places = list_places > sort_places ? list_places : sort_places;  // never both
   const u32 dead = KB * p.b + more_places;  // when the winners are known
 #if WINNERS
-  const u32 marks = (p.b + 3) / 4 + p.k / KB;
+  const u32 marks = SLOW ? (p.b + 3) / 4 + p.k / KB : 0;
   const u32 needed = p.entries + marks;  // at the end
   const u32 places = ((needed > dead ? needed : dead) + 3) / 4 * 4;
 #else
@@ -152,10 +153,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   u32* const positions = (u32*)((Key*)shared + teams * places) + team * places;
   Key* const more_keys = keys + KB * p.b;
   u32* const more_positions = positions + KB * p.b;
+  Queues queues;
+  Place place;
 #if WINNERS
   __shared__ CertifySpace certify_spaces[teams];
   CertifySpace& certify_space = certify_spaces[team];
-  Losses losses(p, shared + teams * places * (sizeof(Key) + 4) + team * Losses::bytes_of(p));
+  Losses losses(p, shared + teams * places * (sizeof(Key) + 4) + team * Losses::bytes_of(p), queues, place);
 #if !HELD
   losses.candidates = keys + (KB - 1) * p.b;
   losses.positions = positions + (KB - 1) * p.b;
@@ -201,7 +204,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   const OutputSink& output = written;
 #endif
   bool done = false;
-  [[maybe_unused]] bool ordered = true;
+  [[maybe_unused]] u32 ranked = p.k;
   const u32 passes = HELD || (MERGE && INTERLEAVED) ? 1 : p.passes;  // they are launched for no more
   for (u32 pass = 0; pass < passes; ++pass) {
     sink.bucket0 = (block * passes + pass) * p.tile;
@@ -210,8 +213,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     const Share share = share_of(p, rank);
     const u32 bucket = sink.bucket0 + share.bucket;
     const bool active = rank * V < p.tile * p.parts;
-    Queues queues;
-    Place place = place_of(p, share, row, bucket, 0);
+    place = place_of(p, share, row, bucket, 0);
     if (!active) place.length = 0;
     walk(queues, place);
     if (pass == 0) cluster_wait();
@@ -270,11 +272,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     if (block == 0) {
       const ListSink list = {more_keys, more_positions};
       const Selector<Team> selector(spaces[team], keys, positions, KB * p.b, p.b);
-      ordered = finish<Team>(p, selector, row, list, output);
+      ranked = finish<Team>(p, selector, row, list, output);
     }
   }
 #if WINNERS
-  if (block == 0) conclude<Team>(p, area, certify_space, spaces[team], row, ends, losses, worst, ordered);
+  if (block == 0) conclude<Team>(p, area, certify_space, spaces[team], row, ends, losses, worst, ranked);
 #endif
   cluster_arrive_only();  // nobody needs this block's memory any more
   cluster_wait();

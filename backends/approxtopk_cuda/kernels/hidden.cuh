@@ -1,10 +1,11 @@
 // Hidden elements, where they are few, put among a row's results at the end of the fused kernel.
 //
-// Up to 32 are put in order among the results, or (if these are in none) in the places of the worst.
-// Where there are more, certify.cuh repairs: at once (SLOW 1), or in a launch of its own for the rows
-// that are marked (SLOW 0).
+// As many take the places of the worst results: the best hidden element that of the worst, the next one
+// that of the next, as long as they are the better. Sorted results are put in order with them. Where there
+// are more than 32, or more than results whose order is known, certify.cuh repairs: at once (SLOW 1), or in
+// a launch of its own for the rows that are marked (SLOW 0).
 //
-// From the command line: WINNERS (0, 1: certificate or repair is asked for), REPAIR, SLOW, KB.
+// From the command line: WINNERS (0, 1: certificate or repair is asked for), REPAIR, SLOW, SORTED, KB.
 
 #if WINNERS
 // A hidden element to the list.
@@ -14,123 +15,81 @@ __device__ inline void hide(CertifySpace& space, const Entry<Key>& entry) {
 }
 
 #if REPAIR
-template <class Team> struct Placer {
-  const Params& p;
-  const RowEnds& ends;
-  CertifySpace& space;
-  Key* keys;  // room for k results
-  u32* positions;
+__device__ inline Entry<Key> hidden_at(const CertifySpace& space, u32 i) {
+  const Entry<Key> entry = {space.hidden_keys[i], space.hidden_positions[i]};
+  return entry;
+}
 
-  __device__ Entry<Key> result(u32 i) const {
-    const WrittenResults results = {p, ends};
-    return results.get(i);
-  }
-
-  __device__ Entry<Key> hidden(u32 i) const {
-    const Entry<Key> entry = {space.hidden_keys[i], space.hidden_positions[i]};
-    return entry;
-  }
-
-  // How many hidden elements are better.
-  __device__ u32 ahead_of(const Entry<Key>& entry, u32 count) const {
-    u32 ahead = 0;
+// How many hidden elements are better.
+__device__ inline u32 hidden_ahead(const CertifySpace& space, const Entry<Key>& entry, u32 count) {
+  u32 ahead = 0;
 #pragma unroll 1
-    for (u32 j = 0; j < count; ++j) ahead += better(hidden(j), entry);
-    return ahead;
-  }
+  for (u32 j = 0; j < count; ++j) ahead += better(hidden_at(space, j), entry);
+  return ahead;
+}
 
-  // Results are best first, and stay so: from the last to the first they move up.
-  __device__ void insert(u32 count) const {
-    const RepairedSink output = {p, ends};
-    if (Team::rank() < 32) space.sums[Team::rank()] = 0;  // results better than each hidden element
-    Team::sync();
+#if SORTED
+// Results are best first, and stay so: from the last to the first they move up.
+template <class Team> __device__ inline void place_hidden(const Params& p, const RowEnds& ends, CertifySpace& space, u32 count) {
+  const WrittenResults results = {p, ends};
+  const RepairedSink output = {p, ends};
+  if (Team::rank() < 32) space.sums[Team::rank()] = 0;  // results better than each hidden element
+  Team::sync();
 #pragma unroll 1
-    for (u32 round = (p.k + Team::size - 1) / Team::size; round-- > 0;) {
-      const u32 i = round * Team::size + Team::rank();
-      const Entry<Key> moved = result(i < p.k ? i : 0);
-      u32 to = i;
+  for (u32 round = (p.k + Team::size - 1) / Team::size; round-- > 0;) {
+    const u32 i = round * Team::size + Team::rank();
+    const Entry<Key> moved = results.get(i < p.k ? i : 0);
+    u32 to = i;
 #pragma unroll 1
-      for (u32 j = 0; j < count; ++j) {
-        const bool ahead = better(moved, hidden(j));
-        const u32 aheads = __popc(__ballot_sync(~0u, i < p.k && ahead));
-        if (Team::lane() == 0) atomicAdd(&space.sums[j], aheads);
-        to += !ahead;
-      }
-      Team::sync();  // these have been read
-      if (to > i && to < p.k) output(to, moved.key, moved.index);
+    for (u32 j = 0; j < count; ++j) {
+      const bool ahead = better(moved, hidden_at(space, j));
+      const u32 aheads = __popc(__ballot_sync(~0u, i < p.k && ahead));
+      if (Team::lane() == 0) atomicAdd(&space.sums[j], aheads);
+      to += !ahead;
     }
-    Team::sync();
-    if (Team::rank() < count) {
-      const Entry<Key> entry = hidden(Team::rank());
-      const u32 to = space.sums[Team::rank()] + ahead_of(entry, count);
-      if (to < p.k) output(to, entry.key, entry.index);
-    }
+    Team::sync();  // these have been read
+    if (to > i && to < p.k) output(to, moved.key, moved.index);
   }
-
-  __device__ Entry<Key> worst_of_thread(u32& place) const {
-    Entry<Key> mine = {~(Key)0, 0};
-#pragma unroll 4
-    for (u32 i = Team::rank(); i < p.k; i += Team::size) {
-      const Entry<Key> entry = {keys[i], positions[i]};
-      if (better(mine, entry)) mine = entry, place = i;
-    }
-    return mine;
+  Team::sync();
+  if (Team::rank() < count) {
+    const Entry<Key> entry = hidden_at(space, Team::rank());
+    const u32 to = space.sums[Team::rank()] + hidden_ahead(space, entry, count);
+    if (to < p.k) output(to, entry.key, entry.index);
   }
-
-  // The best hidden element takes the place of the worst result, and so on while it is the better. It is
-  // better than all that follow, so these never meet it there.
-  __device__ void replace(u32 count) const {
-    const RepairedSink output = {p, ends};
-#pragma unroll 4
-    for (u32 i = Team::rank(); i < p.k; i += Team::size) {
-      const Entry<Key> entry = result(i);
-      keys[i] = entry.key, positions[i] = entry.index;  // each thread its own
-    }
-    if (Team::warp() == 0) {  // sorts
-      const Entry<Key> entry = hidden(Team::lane() < count ? Team::lane() : 0);
-      const u32 at = ahead_of(entry, count);
-      __syncwarp();
-      if (Team::lane() < count) space.hidden_keys[at] = entry.key, space.hidden_positions[at] = entry.index;
-    }
-    Team::sync();
-    u32 place = 0;
-    Entry<Key> mine = worst_of_thread(place);
-#pragma unroll 1
-    for (u32 i = 0; i < count; ++i) {
-      const Entry<Key> last = worst<Team>(space, mine), entry = hidden(i);
-      if (!better(entry, last)) return;
-      if (mine.index == last.index && mine.key == last.key) {
-        output(place, entry.key, entry.index);
-        keys[place] = entry.key, positions[place] = entry.index;
-        mine = worst_of_thread(place);
-      }
-      Team::sync();
-    }
-  }
-};
+}
+#else
+// All hidden elements are better than the worst result.
+template <class Team> __device__ inline void place_hidden(const Params& p, const RowEnds& ends, CertifySpace& space, u32 count) {
+  if (Team::rank() >= count) return;
+  const RepairedSink output = {p, ends};
+  const Entry<Key> entry = hidden_at(space, Team::rank());
+  const u32 at = hidden_ahead(space, entry, count);
+  const Entry<Key> worst = {space.worst_keys[at] >> KEY_SHIFT, space.worst_positions[at]};
+  if (better(entry, worst)) output(p.k - 1 - at, entry.key, entry.index);
+}
+#endif
 #endif
 
 // Whether a row's answer is exact goes out; or (REPAIR) it is made so, at once or later. Hidden elements
-// have been listed before a barrier; `ordered`: results are best first. Ends without one.
-template <class Team>
+// have been listed before a barrier; the last `ranked` results are the worst, and best first. Ends without
+// a barrier.
+template <class Team, class Losses>
 __device__ inline void settle(const Params& p, const Area& area, CertifySpace& space, SelectSpace<Team::size>& select_space,
-                              u32 row, const RowEnds& ends, u32 hidden, bool ordered) {
+                              u32 row, const RowEnds& ends, const Losses& losses, u32 hidden, u32 ranked) {
 #if REPAIR
-  if (hidden > 32) {
+  const bool few = hidden <= 32 && hidden <= ranked;
 #if SLOW
+  if (!few) {
+    losses.template share<Team>();
     const WrittenResults results = {p, ends};
     Certifier<Team, WrittenResults>(p, area, space, select_space, ends, results).repair();
-#endif
-  } else if (hidden) {
-    const Placer<Team> placer = {p, ends, space, area.keys, area.positions};
-    if (ordered)
-      placer.insert(hidden);
-    else
-      placer.replace(hidden);
+    return;
   }
-#if !SLOW
-  if (Team::rank() == 0) marks_of(p)[row] = hidden > 32;
+#else
+  if (Team::rank() == 0) marks_of(p)[row] = !few;
+  if (!few) return;
 #endif
+  if (hidden) place_hidden<Team>(p, ends, space, hidden);
 #else
   if (Team::rank() == 0) p.exact[row] = hidden == 0;
 #endif

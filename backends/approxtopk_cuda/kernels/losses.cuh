@@ -10,13 +10,22 @@
 // From the command line: WINNERS, REPAIR, KB, HELD.
 
 #if WINNERS
+// Whether threads have what their queues lost at hand until the end of a row.
+#define OWN_LOSSES (HELD && CLUSTER == 1)
+
 // In the memory of the first block of a cluster.
 struct Losses {
-  Key* keys;  // the best key that each group of buckets lost
+  Key* keys;  // the best key that each group of buckets lost; OWN_LOSSES: see share()
 #if HELD
+  u32* winners;  // indices of the results
+#if OWN_LOSSES
+  const Queues& queues;  // of the thread's group, if it has one
+  const Place& place;
+  u32 bucket;
+#else
   Key* last_keys;  // the best of the last candidates of its buckets
   u32* last_positions;
-  u32* winners;  // indices of the results
+#endif
 #else
   const Key* candidates;  // the last of each bucket
   const u32* positions;
@@ -26,10 +35,17 @@ struct Losses {
   __device__ static u32 aligned(u32 places) { return (places + 3) / 4 * 4; }
 
   // In `memory`, bytes_of(p) of it.
-  __device__ Losses(const Params& p, u8* memory) {
+  __device__ Losses(const Params& p, u8* memory, const Queues& q, const Place& at)
+#if OWN_LOSSES
+      : queues(q), place(at)
+#endif
+  {
     const u32 places = aligned(groups(p));
     keys = (Key*)memory;
-#if HELD
+#if OWN_LOSSES
+    winners = (u32*)(keys + (SLOW ? places : 0));
+    bucket = NOWHERE;
+#elif HELD
     last_keys = keys + places;
     last_positions = (u32*)(last_keys + places);
     winners = last_positions + places;
@@ -37,6 +53,7 @@ struct Losses {
   }
   __device__ static u32 bytes_of(const Params& p) {
     const u32 places = aligned(groups(p)), lists = MERGE ? aligned(p.parts * p.tile) : 0;
+    if (OWN_LOSSES) return (SLOW ? places : 0) * (u32)sizeof(Key) + aligned(p.k) * 4;
     if (HELD) return places * (2 * (u32)sizeof(Key) + 4) + aligned(p.k) * 4;
     return (places + lists) * (u32)sizeof(Key);
   }
@@ -45,12 +62,16 @@ struct Losses {
 #endif
 
   // What a thread's queues of neighbouring buckets lost, before the barrier that candidates wait for too.
-  __device__ void set(u32 bucket, const Queues& queues, const Place& place) const {
-    put(keys + bucket / GROUP, queues.lost_key());
+  __device__ void set(u32 first, const Queues& queues, const Place& place) {
+#if OWN_LOSSES
+    bucket = first;
+#else
+    put(keys + first / GROUP, queues.lost_key());
 #if HELD
     const Entry<Key> last = best_last(queues, place);
-    put(last_keys + bucket / GROUP, last.key);
-    put(last_positions + bucket / GROUP, last.index);
+    put(last_keys + first / GROUP, last.key);
+    put(last_positions + first / GROUP, last.index);
+#endif
 #endif
   }
   template <class T> __device__ static void put(T* at, T x) {
@@ -70,20 +91,39 @@ struct Losses {
     return best;
   }
 
-  // Whether a group can hide something.
-  __device__ bool is_flagged(u32 group, const Entry<Key>& tau) const {
-    if (keys[group] < tau.key) return false;
+  // Calls f(group, the best key that it lost) for groups in a range that can hide something.
+  template <class Team, class F> __device__ void each_flagged(u32 begin, u32 end, const Entry<Key>& tau, const F& f) const {
+#if OWN_LOSSES
+    const Key lost = queues.lost_key();
+    if (lost >= tau.key && bucket != NOWHERE && better(best_last(queues, place), tau)) f(bucket / GROUP, lost);
+#else
+    for (u32 group = begin + Team::rank(); group < end; group += Team::size) {
+      if (keys[group] >= tau.key && better(last_of(group, tau), tau)) f(group, keys[group]);
+    }
+#endif
+  }
+#if !OWN_LOSSES
+  // The last candidate of one of the group's buckets: a better one than tau, if there is one.
+  __device__ Entry<Key> last_of(u32 group, const Entry<Key>& tau) const {
 #if HELD
     const Entry<Key> last = {last_keys[group], last_positions[group]};
-    return better(last, tau);
 #else
-    bool any = false;
+    Entry<Key> last = {0, NOWHERE};
 #pragma unroll
     for (u32 u = 0; u < GROUP; ++u) {
-      const Entry<Key> last = {candidates[group * GROUP + u], positions[group * GROUP + u]};
-      any |= better(last, tau);
+      const Entry<Key> entry = {candidates[group * GROUP + u], positions[group * GROUP + u]};
+      if (better(entry, tau)) last = entry;
     }
-    return any;
+#endif
+    return last;
+  }
+#endif
+
+  // Leaves in `keys` what all groups lost. Begins without a barrier and ends with one.
+  template <class Team> __device__ void share() const {
+#if OWN_LOSSES
+    if (bucket != NOWHERE) keys[bucket / GROUP] = queues.lost_key();
+    Team::sync();
 #endif
   }
 
@@ -101,7 +141,7 @@ struct Losses {
   }
 };
 
-// Results go out; the last is tau if they are best first, and a thread remembers its worst if not.
+// Results go out. The last ones are noted, and a thread remembers its worst.
 struct WinnerSink {
   const OutputSink& output;
   const Losses& losses;
@@ -112,7 +152,8 @@ struct WinnerSink {
 #if HELD
     losses.winners[place] = index;
 #endif
-    if (place + 1 == output.p.k) space.tau_key = key, space.tau_index = index;
+    const u32 behind = output.p.k - 1 - place;
+    if (behind < (REPAIR ? 32 : 1)) space.worst_keys[behind] = key, space.worst_positions[behind] = index;
     const Entry<Key> entry = {key, index};
     if (better(worst, entry)) worst = entry;
   }
@@ -159,19 +200,19 @@ __device__ inline void read_groups(const Params& p, const Bits* row, const u32* 
   }
 }
 
-// A row whose results are out, `mine` the worst that a thread put. Begins and ends without a barrier. Nearly
-// always two barriers and a look at a key are all: more instructions would be new to a multiprocessor, and
-// take long to come.
+// A row whose results are out, the last `ranked` of them the worst, and best first; `mine` is the worst
+// that a thread put. Begins and ends without a barrier. Nearly always two barriers and a look at a key are
+// all: more instructions would be new to a multiprocessor, and take long to come.
 template <class Team>
 __device__ inline void conclude(const Params& p, const Area& area, CertifySpace& space, SelectSpace<Team::size>& select_space,
-                                u32 row, const RowEnds& ends, const Losses& losses, const Entry<Key>& mine, bool ordered) {
+                                u32 row, const RowEnds& ends, const Losses& losses, const Entry<Key>& mine, u32 ranked) {
   const u32 most = SelectSpace<Team::size>::bins, groups = Losses::groups(p);
   u32* const listed = select_space.count;
   if (Team::rank() == 0) space.flags = space.hidden = space.wrong = 0;
   Entry<Key> tau;
-  if (ordered) {
+  if (ranked) {
     Team::sync();
-    tau.key = space.tau_key, tau.index = space.tau_index;
+    tau.key = space.worst_keys[0], tau.index = space.worst_positions[0];
   } else {
     tau = worst<Team>(space, mine);
     if (Team::is_warp) Team::sync();
@@ -181,14 +222,13 @@ __device__ inline void conclude(const Params& p, const Area& area, CertifySpace&
   for (u32 begin = 0; begin < groups; begin += most) {
     const u32 end = groups - begin < most ? groups : begin + most;
     bool any = false;
-    for (u32 group = begin + Team::rank(); group < end; group += Team::size) {
-      if (!losses.is_flagged(group, tau)) continue;
+    losses.template each_flagged<Team>(begin, end, tau, [&](u32 group, Key lost) {
       any = true;
-      if (!REPAIR && losses.keys[group] > tau.key)
+      if (!REPAIR && lost > tau.key)
         space.wrong = 1;
       else
         listed[atomicAdd(&space.flags, 1u)] = group;
-    }
+    });
     if (!__builtin_expect(Team::any(any), 0)) continue;
     if (!REPAIR && space.wrong) break;
     read_groups<Team>(p, ends.arr, listed, space.flags, [&](const Entry<Key>& entry, u32 bucket) {
@@ -198,7 +238,7 @@ __device__ inline void conclude(const Params& p, const Area& area, CertifySpace&
     if (Team::rank() == 0) space.flags = 0;
     Team::sync();
   }
-  settle<Team>(p, area, space, select_space, row, ends, space.hidden + (REPAIR ? 0 : space.wrong), ordered);
+  settle<Team>(p, area, space, select_space, row, ends, losses, space.hidden + (REPAIR ? 0 : space.wrong), ranked);
 }
 
 // The same for the lanes of a warp that hold k <= 32 results, best first, of which a lane's V buckets

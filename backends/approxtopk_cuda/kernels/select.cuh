@@ -25,12 +25,14 @@ template <int SIZE> struct SelectSpace {
   Key least[32], greatest[32];  // per warp
   u32 totals[32];               // per warp
   u32 bin, above, inside;
+  u32 top_bin, top_above;
 };
 
 template <class Team> struct Selector {
   typedef SelectSpace<Team::size> Space;
   static const int per_thread = Space::bins / Team::size;
   static const u32 usual = sizeof(Key) == 8 ? 2 : 8;  // loads in flight
+  static const u32 margin = WINNERS && REPAIR ? 32 : 0;  // of the worst results, to be ranked if it is cheap
   struct __align__(per_thread * 4) Bins {
     u32 of[per_thread];
   };
@@ -207,8 +209,10 @@ template <class Team> struct Selector {
     atomicAdd(&space.count[counts ? (u32)(distance >> shift) : Space::bins], 1u);
   }
 
-  // After a barrier: the bin that holds the `want`-th counted from the top. Leaves all counts zero.
+  // After a barrier: the bin that holds the `want`-th counted from the top, and the top bin, which holds
+  // the one `margin` places ahead of it. Leaves all counts zero.
   __device__ void find_bin(u32 want) const {
+    const u32 ahead = want > margin ? want - margin : 1;
     const u32 top = Space::bins - 1 - Team::rank() * per_thread;
     const Bins own = bins_of_thread(), none = {};
     bins_of_thread() = none;
@@ -216,22 +220,24 @@ template <class Team> struct Selector {
 #pragma unroll
     for (int i = 0; i < per_thread; ++i) sum += own.of[i];
     u32 before = scan(sum);
-    if (before < want && want <= before + sum) {
+    if (before < want && ahead <= before + sum) {
 #pragma unroll
       for (int i = 0; i < per_thread; ++i) {
         const u32 inside = own.of[per_thread - 1 - i];
         if (before < want && want <= before + inside) {
           space.bin = top - i, space.above = before, space.inside = inside;
         }
+        if (margin && before < ahead && ahead <= before + inside) space.top_bin = top - i, space.top_above = before;
         before += inside;
       }
     }
     Team::sync();
   }
 
-  // Narrows the range of keys (TIES: of complemented indices of those with the key `tie`) to the bin
-  // that holds the `want`-th counted from the top, and wants less what is above it.
-  template <bool TIES> __device__ void cut(u32& want, Key& least, Key& greatest, Key tie) const {
+  // Narrows the range of keys (TIES: of complemented indices of those with the key `tie`) to the bin that
+  // holds the `want`-th counted from the top, or to those from it to the top bin where few are in them,
+  // and wants less what is above. Returns how many are inside.
+  template <bool TIES> __device__ u32 cut(u32& want, Key& least, Key& greatest, Key tie) const {
     const Key width = greatest - least;
     const int shift = shift_for(width);
     each<TIES ? 1 : usual>([&](u32 i, Key x) {
@@ -241,10 +247,15 @@ template <class Team> struct Selector {
     });
     Team::sync();
     find_bin(want);
-    want -= space.above;
+    u32 top = space.bin, above = space.above, inside = space.inside;
+    if (margin && above + inside - space.top_above <= Space::few) {
+      top = space.top_bin, inside += above - space.top_above, above = space.top_above;
+    }
+    want -= above;
+    const Key below_greatest = greatest - least, below_end = ((Key)(top + 1) << shift) - 1;
+    greatest = below_greatest < below_end ? greatest : least + below_end;
     least += (Key)space.bin << shift;
-    const Key bin = ((Key)1 << shift) - 1;
-    greatest = greatest - least < bin ? greatest : least + bin;
+    return inside;
   }
 
   // A lower bound of the k-th candidate, and hardly below it; N as for range_of_groups().
@@ -258,14 +269,17 @@ template <class Team> struct Selector {
 
   // Narrows the range until it holds little else than is wanted: all above it, and the `want` best in
   // it. Only a single key can be of too many.
-  template <bool TIES> __device__ void narrow(u32& want, Key& least, Key& greatest, Key tie) const {
+  template <bool TIES> __device__ u32 narrow(u32& want, Key& least, Key& greatest, Key tie) const {
+    u32 inside;
     do {
-      cut<TIES>(want, least, greatest, tie);
-    } while (space.inside != want && space.inside > Space::few && greatest > least);
+      inside = cut<TIES>(want, least, greatest, tie);
+    } while (inside != want && inside > Space::few && greatest > least);
+    return inside;
   }
 
   // The k best to sink(place, key, index), 1 <= k < candidates. G groups of a thread bound them, 0: none.
-  template <int G, class Sink> __device__ void select(u32 k, const Sink& sink) const {
+  // Returns how many of them, the last ones, are the worst, and best first.
+  template <int G, class Sink> __device__ u32 select(u32 k, const Sink& sink) const {
     Key least, greatest;
     clear();
     if (G)
@@ -273,19 +287,20 @@ template <class Team> struct Selector {
     else
       range_of_all(least, greatest);
     u32 want = k;
-    narrow<false>(want, least, greatest, 0);
-    if (space.inside == want || space.inside <= Space::few) return take<false>(k, want, least, greatest, 0, sink);
+    u32 inside = narrow<false>(want, least, greatest, 0);
+    if (inside == want || inside <= Space::few) return take<false>(k, want, inside, least, greatest, 0, sink);
     const Key tie = least;  // more than a few have one key
     least = 0, greatest = (u32)~0u;
-    narrow<true>(want, least, greatest, tie);
-    take<true>(k, want, least, greatest, tie, sink);
+    inside = narrow<true>(want, least, greatest, tie);
+    return take<true>(k, want, inside, least, greatest, tie, sink);
   }
 
-  // What narrow() found to the sink: all above the range, then the `want` best in it.
+  // What narrow() found to the sink: all above the range, then the `want` best of those inside it, which
+  // are ranked if they are few.
   template <bool TIES, class Sink>
-  __device__ void take(u32 k, u32 want, Key least, Key greatest, Key tie, const Sink& sink) const {
+  __device__ u32 take(u32 k, u32 want, u32 inside, Key least, Key greatest, Key tie, const Sink& sink) const {
     const u32 ahead = TIES ? 1 : usual;
-    const bool all = space.inside == want;
+    const bool all = margin ? inside > Space::few : inside == want;
     // Those in the range too, or none of them: then the greatest key there is has none above it.
     const Key from = all ? least : greatest + 1;
     const bool none = !all && greatest == (TIES ? (Key)(u32)~0u : (Key)~(Key)0);
@@ -312,6 +327,7 @@ template <class Team> struct Selector {
     if (Team::is_warp) Team::sync();
     if (!all) space.list.template rank<Team>(space.list.length, want, total, sink);  // a few warps do
     emit<ahead>(place, total, marks, chosen, sink);
+    return k - total;
   }
 
   // All that are not empty, `total` of them.

@@ -48,6 +48,19 @@ __device__ inline u32 warp_scan(u32 x) {
 __device__ inline u32 bit_length(u32 x) { return 32 - __clz(x); }
 __device__ inline u32 bit_length(u64 x) { return 64 - __clzll(x); }
 
+// A launch may begin before the one that it needs has ended (sm_90 and later), so that its blocks are
+// there by then: the first one lets it, the other waits before it reads or writes anything.
+__device__ inline void let_next_launch_begin() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+__device__ inline void await_launch_before() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 // Adds bits, without a branch.
 __device__ inline void or_if(bool does, u32& x, u32 bits) {
 #ifdef __CUDA_ARCH__
