@@ -22,12 +22,10 @@ template <class T> __device__ inline T* step_from(T* base, u32 at, i64 step) {
 }
 
 __device__ inline RowEnds ends_of(const Params& p, u32 row) {
-  u32 major = row, minor = 0;
-  if (p.inner != 1) major = row / p.inner, minor = row % p.inner;
   RowEnds ends;
-  ends.arr = p.arr + p.in.offset_of(major, minor);
-  ends.values = p.values + p.out.offset_of(major, minor);
-  ends.indices = (Index*)p.indices + p.index_out.offset_of(major, minor);
+  ends.arr = p.arr + offset_of(p.in, p.inner, row);
+  ends.values = p.values + offset_of(p.out, p.inner, row);
+  ends.indices = (Index*)p.indices + offset_of(p.index_out, p.inner, row);
   return ends;
 }
 
