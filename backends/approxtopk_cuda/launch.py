@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .exactness import at_its_end, certified, lost_group
 from .problem import Device, Launch, Problem, Schedule
+from .short import short
 from .tiling import Tiling, list_bytes, tile_block, tile_grid
 from .variants import (
     LIMITS,
@@ -64,6 +65,9 @@ def _stages(p: Problem, device: Device) -> Schedule:
     tiling = tile_grid(p, device, 1 if listed else _most_splits(p, device))
     if p.k == p.candidates and not p.sorted and tiling.splits == 1:
         return Schedule("stage 1", (_stage1(p, tiling, output=True),), size)
+    rows = short(p, device)
+    if rows is not None:
+        return Schedule("short rows", (rows,), size)
     fused = _fused(p, device)
     if fused is not None:
         return Schedule("fused", (fused,), size)

@@ -20,13 +20,14 @@ def problem(
     return Problem(dtype, rows, n, k, b, kb, count_candidates(n, b, kb), **more)
 
 
-#: One of each: stage 1 alone (stream, split, rows first, contiguous), fused (warp, block, cluster,
-#: sorted), two stages (split over blocks, global), long sorts.
+#: One of each: stage 1 alone (stream, split, rows first, contiguous), rows in registers (short),
+#: fused (warp, block, cluster, sorted), two stages (split over blocks, global), long sorts.
 KINDS = {
     "stream": (128, 2**20, 65536, 32768, 2),
     "split": (4, 2**20, 128, 64, 2),
     "odd buckets": (300, 9999, 14, 7, 2),
-    "warp": (8192, 256, 8, 64, 2),
+    "short": (8192, 256, 8, 64, 2),
+    "warp": (16384, 4096, 8, 64, 2),
     "block": (128, 65536, 64, 4096, 1),
     "many rows": (16384, 16384, 64, 512, 2),
     "cluster": (64, 131072, 64, 4096, 1),
@@ -68,7 +69,7 @@ def some_problems() -> list[Problem]:
     for shape, layout in product(KINDS.values(), LAYOUTS.values()):
         found.append(problem(*shape, **layout))
     for dtype, (name, shape) in product(DTYPES, KINDS.items()):
-        if name in ("stream", "block", "warp"):
+        if name in ("stream", "block", "short", "warp"):
             found.append(problem(*shape, dtype))
     for kb, dtype in product(range(1, 17), ("bfloat16", "float32", "float64")):
         found.append(problem(128, 65536, 32, 1024, kb, dtype))

@@ -34,7 +34,10 @@ CERTIFY: dict[str, Any] = {"certificate": True}
 @pytest.mark.parametrize(
     ("kind", "device", "shape", "dtype", "more"),
     [
-        ("warp, registers", DEVICE, (40, 256, 8, 32, 2), "float32", REPAIR),
+        ("short", DEVICE, (40, 256, 8, 32, 2), "float32", CERTIFY),
+        ("short", WIDER, (40, 300, 12, 48, 3), "int8", CERTIFY),
+        ("short", DEVICE, (9, 1000, 20, 40, 2), "bfloat16", REPAIR),
+        ("warp, registers", DEVICE, (128, 1100, 8, 32, 2), "float32", REPAIR),
         ("candidates, marks", DEVICE, (40, 512, 100, 256, 1), "bfloat16", REPAIR),
         (
             "candidates, sorted",
@@ -59,7 +62,8 @@ def test_schedules(
         assert isinstance(plan, Schedule)
         macros = dict(plan.launches[0].kernel.defines)
         assert macros.get("HELD", "0") == str(int(kind == "held"))
-        assert (dict(plan.launches[-1].fields)["range"] < b) == (device is TIGHT)
+        assert (plan.launches[0].kernel.source == "short") == (kind == "short")
+        assert (dict(plan.launches[-1].fields).get("range", b) < b) == (device is TIGHT)
         assert len(plan.launches) == {"candidates, marks": 2, "two stages": 3}.get(kind, 1)
         request = Request(
             *((rows, n), dtype, "cpu", 1, k, b, kb),

@@ -110,6 +110,25 @@ def test_stage_1(
     assert [launch.kernel.entry for launch in plan.launches] == ["stage1"]
 
 
+#: Rows in registers: lanes and loads of every width, buckets of a lane's or several, few elements
+#: of a last load, more than two kept, ties and least keys among them.
+SHORT = [
+    problem(40, 256, 8, 32, 2),
+    problem(17, 256, 5, 64, 1, "float16", largest=False),
+    problem(9, 1000, 16, 64, 3, "int16"),
+    problem(9, 130, 8, 16, 3, "uint8", index_bytes=4),
+    problem(9, 200, 20, 64, 3, "float64", largest=False),
+    problem(3, 24, 8, 8, 2, "int8"),
+]
+
+
+@pytest.mark.parametrize("p", SHORT)
+def test_short_rows(p: Problem, tmp_path: Path) -> None:
+    for pattern, more in enumerate(({}, {"sorted": True}, {"certificate": True})):
+        plan = check(replace(p, **more), Device(), rows_of(p.dtype, p.rows, p.n, pattern), tmp_path)
+        assert [launch.kernel.entry for launch in plan.launches] == ["short_rows"]
+
+
 @pytest.mark.parametrize("pattern", range(3))
 @pytest.mark.parametrize(
     ("entry", "p"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from problems import KINDS, every_problem, problem
@@ -89,6 +90,7 @@ def test_kinds() -> None:
         "stream": "stage 1",
         "split": "stage 1, stage 2",
         "odd buckets": "stage 1",
+        "short": "short rows",
         "warp": "fused",
         "block": "fused",
         "many rows": "fused",
@@ -122,6 +124,21 @@ def test_a_warp_takes_a_row_only_where_they_are_many() -> None:
     assert team(4096, 16384, 256, 2) == "128"
     assert team(16384, 16384, 1024, 2) == "128"  # too many candidates
     assert team(16384, 16384, 12, 6) == "128"  # parts of buckets would have to be merged
+
+
+def test_short_rows_are_shared_by_as_many_lanes_as_fill_the_device() -> None:
+    def lanes(rows: int, n: int, k: int, b: int, kb: int, **more: Any) -> int:
+        result = planned(problem(rows, n, k, b, kb, **more), Device())
+        return int(dict(result.launches[0].kernel.defines).get("LANES", 0))
+
+    assert [lanes(rows, 256, 8, 32, 2) for rows in (8192, 2080, 300)] == [8, 16, 32]
+    assert lanes(300, 256, 8, 16, 2) == 16  # a bucket is one lane's
+    assert lanes(8192, 256, 12, 32, 2) == 16
+    assert lanes(8192, 256, 8, 20, 2) == 0
+    assert lanes(8192, 256, 8, 20, 2, repair=True) == 8  # buckets don't matter
+    assert lanes(8192, 256, 8, 32, 2, interleaved=False) == 0
+    assert lanes(8192, 256, 40, 64, 1) == 0
+    assert (lanes(4096, 1024, 16, 64, 2), lanes(16384, 1025, 16, 64, 2)) == (32, 0)
 
 
 def test_few_rows_fill_the_device() -> None:
