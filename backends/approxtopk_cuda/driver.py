@@ -215,7 +215,7 @@ class Program:
             *(out.index_outer, out.index_inner_stride, out.index_step),
         )
         handles = load([launch.kernel for launch in schedule.launches], ordinal)
-        # All but the first wait by themselves for the one before, and some first ones; see team.cuh.
+        # All but the first wait for the one before by themselves, as some first ones do; team.cuh.
         early = device_of(ordinal).clusters
         self._steps = [
             _Step(launch, numbers, strides, handle, early and (i > 0 or launch.awaits))
