@@ -30,6 +30,10 @@ _PARTS = {
         *("ranking", "queue", "chunk", "stage1"),
         *("listed", "select", "quick", "sort", "finish", "buckets", "certify", "hidden", "losses"),
     ),
+    "extract": (
+        *("element", "params", "output", "team", "merge"),
+        *("ranking", "queue", "chunk", "stage1", "buckets"),
+    ),
     "short": ("element", "params", "output", "team", "merge", "listed", "chunk"),
     "stage2": (
         *("element", "params", "output", "team", "cluster", "merge"),

@@ -175,9 +175,10 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     fixed = teams * (_space(p, team) + (CERTIFY_SPACE if inside else 0))
     if shared + fixed > device.shared_per_block:
         return None
+    name = "extract" if extract else "fused"
     kernel = _kernel(
-        "fused",
-        "fused",
+        name,
+        name,
         p,
         threads,
         max(1, 65536 // limit // threads),
@@ -187,7 +188,6 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
         SORTED=p.sorted,
         LISTED=0,
         SHARED=1,
-        EXTRACT=extract,
         ALL=p.k == p.candidates,
         QUICK=quick,
         HELD=held,

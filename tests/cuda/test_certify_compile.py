@@ -46,7 +46,7 @@ def test_every_problem_fits(device: Device) -> None:
         assert 1 <= field["range"] <= p.b
         if result.launches[0].certifies == "marks":
             assert result.scratch_bytes >= p.rows
-        if p.repair and macro.get("EXTRACT", "0") == "0":
+        if p.repair and last.kernel.source != "extract":
             selected = 2 ** (p.k - 1).bit_length() if p.sorted else p.k
             assert field["entries"] >= selected + p.k + 2 * int(macro.get("TEAM", last.block))
             if macro["SHARED"] == "0":

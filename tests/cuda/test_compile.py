@@ -169,5 +169,5 @@ def test_a_failure_names_source_and_log() -> None:
 
 
 def test_sources_need_no_headers() -> None:
-    for name in ("stage1", "fused", "stage2", "sort"):
+    for name in ("stage1", "fused", "extract", "short", "stage2", "certify", "sort"):
         assert "#include" not in source_of(name)

@@ -53,7 +53,7 @@ def check_stage1(p: Problem, launch: Launch) -> None:
     if macro["MERGE"] == "0":
         assert parts == 1
     tiles = -(-p.b // tile)
-    if launch.kernel.entry == "fused":
+    if launch.kernel.entry in ("fused", "extract"):
         assert launch.cluster * field["passes"] * tile >= p.b
         if macro["HELD"] == "1" or (macro["MERGE"], macro["INTERLEAVED"]) == ("1", "1"):
             assert field["passes"] == 1
@@ -73,7 +73,7 @@ def test_every_problem_is_covered_and_fits(device: Device) -> None:
             assert launch.shared <= device.shared_per_block
             assert launch.cluster == 1 or device.clusters
             assert launch.grid % launch.cluster == 0
-            if launch.kernel.entry in ("stage1", "fused"):
+            if launch.kernel.entry in ("stage1", "fused", "extract"):
                 check_stage1(p, launch)
         if len(result.launches) == 1:
             assert result.scratch_bytes == 0

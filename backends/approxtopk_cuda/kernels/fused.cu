@@ -5,7 +5,6 @@
 // Ties     to the lower index. 1 <= k <= candidates; n < 2^32 - 1.
 // When     rows fill the GPU, and candidates fit in shared memory. The grid has a team for each row.
 //   TEAM 32          short rows: a warp each, no block barrier.
-//   EXTRACT          and very few winners: not even shared memory.
 //   TEAM THREADS     a block each; `passes` tiles of buckets one after the other.
 //   CLUSTER > 1      few rows: blocks walk different buckets and leave their candidates in the
 //                    shared memory of the first, which selects.
@@ -58,63 +57,6 @@ struct CandidateSink {
   }
 };
 
-#if EXTRACT
-// Short rows, very few winners (k <= 32): a warp keeps its candidates in registers and takes out the
-// best of them k times. Lane r remembers the r-th.
-extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Params p) {
-  typedef TeamOf<32> Team;
-  const u32 teams = THREADS / 32;
-  const Share share = share_of(p, Team::rank());
-  for (i64 row = (i64)blockIdx.x * teams + threadIdx.x / 32; row < p.rows; row += (i64)gridDim.x * teams) {
-    Queues queues;
-    Place place = place_of(p, share, row, share.bucket, 0);
-    if (share.row || share.part) place.length = 0;
-    walk(queues, place);
-#if WINNERS
-    const Entry<Key> last = Losses::best_last(queues, place);
-#endif
-    Entry<Key> mine[V * KB];  // best first
-#pragma unroll
-    for (int u = 0; u < V; ++u) {
-#pragma unroll
-      for (int i = 0; i < KB; ++i) {
-        Entry<Key> entry = {queues[u].key(i), index_at(queues[u], place, u, i)};
-#pragma unroll
-        for (int j = 0; j < u * KB + i; ++j) {
-          if (u && better(entry, mine[j])) {  // a queue is in order itself
-            const Entry<Key> other = mine[j];
-            mine[j] = entry;
-            entry = other;
-          }
-        }
-        mine[u * KB + i] = entry;
-      }
-    }
-    Entry<Key> winner = {0, NOWHERE};
-#pragma unroll 1
-    for (u32 rank = 0; rank < p.k; ++rank) {
-      const Key key = warp_max(mine[0].key);
-      const u32 index = warp_min(mine[0].key == key ? mine[0].index : NOWHERE);
-      if (Team::lane() == rank) winner.key = key, winner.index = index;
-      if (mine[0].index == index) {
-#pragma unroll
-        for (int j = 0; j + 1 < V * KB; ++j) mine[j] = mine[j + 1];
-        mine[V * KB - 1].key = 0, mine[V * KB - 1].index = NOWHERE;
-      }
-    }
-    const RowEnds ends = ends_of(p, row);
-#if WINNERS
-    const bool exact = certify_warp(p, ends, share.bucket, queues.lost_key(), last, winner);
-    winner.key <<= KEY_SHIFT;
-#if !REPAIR
-    if (Team::lane() == 0) p.exact[row] = exact;
-#endif
-#endif
-    if (Team::lane() < p.k) put(p, ends, Team::lane(), winner.key, winner.index);
-  }
-}
-
-#else
 #if HELD
 // The k best of what the blocks of a cluster hold in registers to the first block's output, best first.
 // False, and nothing done, where quick selection can't.
@@ -281,4 +223,3 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   cluster_arrive_only();  // nobody needs this block's memory any more
   cluster_wait();
 }
-#endif

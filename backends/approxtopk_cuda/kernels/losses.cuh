@@ -240,39 +240,4 @@ __device__ inline void conclude(const Params& p, const Area& area, CertifySpace&
   }
   settle<Team>(p, area, space, select_space, row, ends, losses, space.hidden + (REPAIR ? 0 : space.wrong), ranked);
 }
-
-// The same for the lanes of a warp that hold k <= 32 results, best first, of which a lane's V buckets
-// from `bucket` on lost `lost` at the best, and kept `last`: whether they are the true top k; with REPAIR
-// they are made so. Keys of candidates are in `winner` before and those of elements after.
-__device__ inline bool certify_warp(const Params& p, const RowEnds& ends, u32 bucket, Key lost, const Entry<Key>& last, Entry<Key>& winner) {
-  const Buckets buckets = {p, ends.arr};
-  const u32 lane = threadIdx.x % 32, longest = p.run + (p.longer != 0);
-  Entry<Key> tau = {__shfl_sync(~0u, winner.key, p.k - 1), __shfl_sync(~0u, winner.index, p.k - 1)};
-  u32 flagged = __ballot_sync(~0u, lost >= tau.key && better(last, tau));
-  bool exact = REPAIR || !__any_sync(~0u, lost > tau.key);
-  winner.key >>= KEY_SHIFT, tau.key >>= KEY_SHIFT;
-  if (!exact) return false;
-  for (; flagged; flagged &= flagged - 1) {
-    const u32 first = __shfl_sync(~0u, bucket, __ffs(flagged) - 1);
-    for (u32 base = 0; base < longest * GROUP; base += 32) {
-      const u32 of = first + (base + lane) % GROUP, step = (base + lane) / GROUP, index = buckets.index_of(of, step);
-      const bool there = step < p.run + (of < p.longer);
-      const Entry<Key> entry = {element_key(there ? ends.arr[index * (STRIDED ? p.in.step : 1)] : 0), index};
-      u32 better_ones = __ballot_sync(~0u, there && better(entry, tau));
-      for (; better_ones; better_ones &= better_ones - 1) {
-        const u32 from = __ffs(better_ones) - 1;
-        const Entry<Key> other = {__shfl_sync(~0u, entry.key, from), __shfl_sync(~0u, entry.index, from)};
-        if (!better(other, tau) || __any_sync(~0u, lane < p.k && winner.index == other.index)) continue;
-        exact = false;
-#if REPAIR
-        const u32 place = __popc(__ballot_sync(~0u, lane < p.k && better(winner, other)));
-        const Entry<Key> above = {__shfl_up_sync(~0u, winner.key, 1), __shfl_up_sync(~0u, winner.index, 1)};
-        if (lane >= place) winner = lane == place ? other : above;
-        tau.key = __shfl_sync(~0u, winner.key, p.k - 1), tau.index = __shfl_sync(~0u, winner.index, p.k - 1);
-#endif
-      }
-    }
-  }
-  return exact;
-}
 #endif
