@@ -125,7 +125,12 @@ SHORT = [
 @pytest.mark.parametrize("p", SHORT)
 def test_short_rows(p: Problem, tmp_path: Path) -> None:
     for pattern, more in enumerate(({}, {"sorted": True}, {"certificate": True})):
-        plan = check(replace(p, **more), Device(), rows_of(p.dtype, p.rows, p.n, pattern), tmp_path)
+        plan = check(
+            replace(p, **more),
+            Device(multiprocessors=1),
+            rows_of(p.dtype, p.rows, p.n, pattern),
+            tmp_path,
+        )
         assert [launch.kernel.entry for launch in plan.launches] == ["short_rows"]
 
 
