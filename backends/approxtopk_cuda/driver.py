@@ -215,11 +215,10 @@ class Program:
             *(out.index_outer, out.index_inner_stride, out.index_step),
         )
         handles = load([launch.kernel for launch in schedule.launches], ordinal)
-        # All but the first wait for the one before by themselves, as some first ones do; team.cuh.
-        early = device_of(ordinal).clusters
+        early = device_of(ordinal).clusters  # kernels wait for the stream by themselves; team.cuh
         self._steps = [
-            _Step(launch, numbers, strides, handle, early and (i > 0 or launch.awaits))
-            for i, (launch, handle) in enumerate(zip(schedule.launches, handles, strict=True))
+            _Step(launch, numbers, strides, handle, early)
+            for launch, handle in zip(schedule.launches, handles, strict=True)
         ]
         keys = schedule.entries * schedule.key_bytes
         positions = schedule.entries * 4

@@ -69,8 +69,6 @@ class Launch:
     fields: tuple[tuple[str, int], ...] = ()
     swapped: bool = False  #: reads the spare candidates and writes the others
     certifies: Certifies = "no"
-    #: Waits by itself for all that its stream did before, so that it may begin early (sm_90).
-    awaits: bool = False
     #: Of stage 1: each so many buckets leave the best key that they lost in the spare candidates.
     lost_group: int = 0
 

@@ -168,6 +168,17 @@ def test_a_failure_names_source_and_log() -> None:
     assert "oops" in str(caught.value).split("\n", 1)[1]
 
 
+@pytest.mark.parametrize("name", sorted(compiling._PARTS))
+def test_every_kernel_waits_for_the_launch_before(name: str) -> None:
+    """They are launched to begin early, so it must be before all reads and writes."""
+    kernels = source_of(name).split("__global__")[1:]
+    assert kernels
+    for kernel in kernels:
+        before, waits, _ = kernel.partition("await_launch_before();")
+        assert waits
+        assert not re.search(r"walk\(|p\.(keys|positions)\[|\.load\(|put\(", before)
+
+
 def test_sources_need_no_headers() -> None:
     for name in ("stage1", "fused", "extract", "short", "stage2", "certify", "sort"):
         assert "#include" not in source_of(name)

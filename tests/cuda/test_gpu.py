@@ -285,6 +285,64 @@ def test_graph_replays_on_changed_data(shape: Any, k: int, b: int, kb: int, more
         assert torch.equal(indices, expected[1])
 
 
+@pytest.mark.parametrize("captured", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "k", "b", "kb"),
+    [
+        ((8192, 256), 8, 32, 2),  # a few lanes a row
+        ((32, 4096), 64, 2048, 1),  # a block a row
+        ((64, 131072), 64, 4096, 1),  # a cluster a row
+        ((1, 2**22), 1024, 65536, 1),  # two launches
+        ((128, 65536), 8192, 4096, 2),  # stage 1 alone
+    ],
+)
+def test_what_was_written_just_before_is_seen(
+    shape: Any, k: int, b: int, kb: int, captured: bool
+) -> None:
+    """By a kernel, a copy, a memset, in place or on another stream: launches begin early."""
+    from approxtopk_torch import cuda
+
+    request = make_request(shape, "float32", 1, k, b, kb)
+    sources = [normal(*shape, seed=seed) for seed in range(3)]
+    arr, side = sources[0].clone(), torch.cuda.Stream()
+
+    def run() -> list[Any]:
+        found = []
+        for i in range(8):
+            arr.copy_(sources[i % 3])
+            found.append(cuda.topk(arr, request))
+            arr.neg_()
+            found.append(cuda.topk(arr, request))
+            arr.zero_()
+            found.append(cuda.topk(arr, request))
+            here = torch.cuda.current_stream()
+            side.wait_stream(here)
+            with torch.cuda.stream(side):
+                torch.mul(sources[i % 3], 2, out=arr)
+            here.wait_stream(side)
+            found.append(cuda.topk(arr, request))
+        return found
+
+    expected = []
+    for i in range(8):
+        for fresh in (sources[i % 3], -sources[i % 3], sources[0] * 0, sources[i % 3] * 2):
+            torch.cuda.synchronize()
+            expected.append(cuda.topk(fresh, request))
+    torch.cuda.synchronize()
+    if captured:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            found = run()
+        for _ in range(3):
+            graph.replay()
+    else:
+        found = run()
+    torch.cuda.synchronize()
+    for (values, indices), (their_values, their_indices) in zip(found, expected, strict=True):
+        assert torch.equal(values, their_values)
+        assert torch.equal(indices.sort(-1).values, their_indices.sort(-1).values)
+
+
 @pytest.mark.filterwarnings("ignore:The CUDA Graph is empty")
 def test_cold_capture_is_refused_and_harmless() -> None:
     from approxtopk_torch import cuda

@@ -11,22 +11,23 @@ struct Chunk {
     word[u / each] |= (Word)element << (8 * Element::bytes * (u % each));
   }
 
-  // Through the read-only path; a streamed element is not wanted in L1 again, unless it is KEPT.
+  // A streamed element is not wanted in L1 again, unless it is KEPT. Volatile, and not through the read-only
+  // path: a launch that begins early must not read before it has waited.
   template <bool KEPT = false> __device__ void load(const Bits* at) {
 #ifdef __CUDA_ARCH__
     if (bytes == 16 && KEPT) {
       u32* w = (u32*)word;
-      asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3]) : "l"(at));
+      asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3]) : "l"(at));
     } else if (bytes == 16) {
       u32* w = (u32*)word;
-      asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+      asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
           : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3])
           : "l"(at));
     } else if (bytes == 8) {
       u32* w = (u32*)word;
-      asm("ld.global.nc.v2.u32 {%0, %1}, [%2];" : "=r"(w[0]), "=r"(w[1]) : "l"(at));
+      asm volatile("ld.global.v2.u32 {%0, %1}, [%2];" : "=r"(w[0]), "=r"(w[1]) : "l"(at));
     } else if (bytes == 4) {
-      asm("ld.global.nc.u32 %0, [%1];" : "=r"(*(u32*)word) : "l"(at));
+      asm volatile("ld.global.u32 %0, [%1];" : "=r"(*(u32*)word) : "l"(at));
     } else {
       word[0] = *at;
     }

@@ -55,6 +55,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) extract(const 
   Queues queues;
   Place place = place_of(p, share, row, share.bucket, 0);
   if (share.row) place.length = 0;
+  await_launch_before();
   walk(queues, place);
 
   Entry<Key> mine[V * KB];  // best first

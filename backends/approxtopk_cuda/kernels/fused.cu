@@ -145,6 +145,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #else
   const OutputSink& output = written;
 #endif
+  await_launch_before();
   bool done = false;
   [[maybe_unused]] u32 ranked = p.k;
   const u32 passes = HELD || (MERGE && INTERLEAVED) ? 1 : p.passes;  // they are launched for no more

@@ -142,6 +142,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) stage1(const P
   const u32 tiles = (p.b + p.tile - 1) / p.tile;
   const u64 work = (p.rows + p.block_rows - 1) / p.block_rows * tiles * p.splits;
   const Share share = share_of(p, threadIdx.x);
+  await_launch_before();
   for (u64 w = blockIdx.x; w < work; w += gridDim.x) {
     const u32 split = MERGE ? w % p.splits : 0;
     const u64 row_tile = MERGE ? w / p.splits : w;
