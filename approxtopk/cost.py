@@ -65,9 +65,10 @@ def wide(n: int) -> int:
     """The least b with a bucket for each thread that a row of `n` elements is worth.
 
     A warp at least, and a thread for every 32 buckets' worth of it up to the 1,024 of a block, each
-    reading four neighbouring buckets; beyond 2**24 as many blocks as keep a GPU busy with one row.
+    reading four neighbouring buckets, or of a short row for every 16 up to 64; beyond 2**24 as many
+    blocks as keep a GPU busy with one row.
     """
-    return min(n, max(32, min(n // 32, 4096), n // 4096))
+    return min(n, max(32, min(n // 16, 256), min(n // 32, 4096), n // 4096))
 
 
 def _stage1(n: int, kb: int) -> float:

@@ -289,7 +289,7 @@ def sweep():
     for case in json.loads(results.read_text())["workloads"]:
         size = f"{case['rows']}x{case['n']}-{case['k']}-{case['dtype']}"
         small = case["rows"] * case["n"] <= 2**17
-        yield pytest.param(case, 1.5 if small else 1.1 if case["fitted"] else 1.35, id=size)
+        yield pytest.param(case, 1.25 if small else 1.1 if case["fitted"] else 1.35, id=size)
 
 
 @pytest.mark.parametrize("recall", [0.95, 0.99])
@@ -306,7 +306,7 @@ def test_the_plan_is_nearly_the_fastest_that_was_measured(case, margin, recall):
 
 
 def test_exact_plans_are_nearly_the_fastest_that_were_measured():
-    """Where the planner's own choice was among those timed; a block answers short rows whole."""
+    """The planner's own choice is among those timed; a block answers short rows whole."""
     results = Path(__file__).parent.parent / "benchmarks" / "results" / "gpu-exact-h200.json"
     times = {}
     for entry in json.loads(results.read_text())["results"]:
@@ -318,7 +318,7 @@ def test_exact_plans_are_nearly_the_fastest_that_were_measured():
         took = plans.get((chosen.b, chosen.kb))
         timed += took is not None
         assert took is None or took <= 1.1 * min(plans.values())
-    assert timed == 7
+    assert timed == 10
 
 
 ask = partial(dict, n=10, k=2)

@@ -258,9 +258,13 @@ def _teams(p: Problem, device: Device) -> list[tuple[int, int]]:
 
 
 def _lanes(p: Problem, cluster: int) -> int:
-    """No more threads than take all buckets at once, for parts would have to be merged."""
+    """No more threads than take all buckets at once, for parts would have to be merged.
+
+    They load 16 bytes each, but 8 of 16-bit elements where that makes 512 of 256.
+    """
     lanes = p.b * element_bytes(p.dtype) // (16 * cluster)
-    return 1024 if lanes > 512 else 512 if lanes > 256 else 256
+    half = lanes == 256 and element_bytes(p.dtype) == 2
+    return 1024 if lanes > 512 else 512 if lanes > 256 or half else 256
 
 
 # ---- stage 2 ------------------------------------------------------------------------------------

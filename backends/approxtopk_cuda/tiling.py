@@ -119,9 +119,12 @@ def tile_block(p: Problem, device: Device, team: int, cluster: int) -> Tiling | 
     longest = -(-p.n // p.b)
     share = -(-p.b // cluster)
     v = _width(p, device, longest, False, most=team)
-    short = team == 32 or (p.rows <= device.multiprocessors and p.n <= 8192)
+    few = p.rows <= device.multiprocessors
+    short = team == 32 or (few and p.n <= 8192)
     while short and p.interleaved and p.b < team * v and _narrower(p, v):
         v //= 2  # narrow loads cost less than parts to merge
+    if few and p.interleaved and 2 * share == team * v and v * element_bytes(p.dtype) == 16:
+        v //= 2
     whole = cluster == 1 and p.b <= team * v  # a pass takes all buckets
     least = _least_parts(p, v, longest)
     if p.interleaved:

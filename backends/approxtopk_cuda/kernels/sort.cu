@@ -21,7 +21,6 @@ __device__ inline void write_entry(const Params& p, const RowEnds& ends, i64 row
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) sort_runs(const Params p) {
   typedef TeamOf<THREADS> Team;
   await_launch_before();
-  let_next_launch_begin();
   extern __shared__ __align__(16) u8 shared[];
   Key* const keys = (Key*)shared;
   u32* const positions = (u32*)(keys + p.width);
@@ -48,7 +47,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) sort_runs(cons
 // `each` entries.
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) merge_runs(const Params p) {
   await_launch_before();
-  let_next_launch_begin();
   const u32 each = 8;
   const u64 chunks = (p.length + each - 1) / each;
   for (u64 w = (u64)blockIdx.x * THREADS + threadIdx.x; w < p.rows * chunks; w += (u64)gridDim.x * THREADS) {

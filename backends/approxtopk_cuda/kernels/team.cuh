@@ -48,8 +48,9 @@ __device__ inline u32 warp_scan(u32 x) {
 __device__ inline u32 bit_length(u32 x) { return 32 - __clz(x); }
 __device__ inline u32 bit_length(u64 x) { return 64 - __clzll(x); }
 
-// A launch may begin before the stream's last one has ended (sm_90 and later), so that its blocks are
-// there by then: every kernel lets the next one, and waits before it reads or writes global memory.
+// A launch may begin before the stream's last one has ended (sm_90 and later), so that its blocks are there
+// by then: every kernel waits before it reads or writes global memory. One whose blocks leave no room to
+// others lets the next launch begin as soon as they all run, not when they have ended.
 __device__ inline void let_next_launch_begin() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
