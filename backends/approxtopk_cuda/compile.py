@@ -107,7 +107,7 @@ def compile_to_fit(
 ) -> tuple[bytes, str]:
     """As `compile_with_log`, but the first of the kernel's forms that spills nothing.
 
-    Policy allots registers by an estimate, which compilers keep to more or less: one in 200
+    Policy allots registers by an estimate, which compilers keep to more or less: one in 100
     kernels does not fit, and another one with every release. Where no form fits, it is the one that
     spills least.
     """
