@@ -119,6 +119,8 @@ def tile_block(p: Problem, device: Device, team: int, cluster: int) -> Tiling | 
     longest = -(-p.n // p.b)
     share = -(-p.b // cluster)
     v = _width(p, device, longest, False, most=team)
+    while cluster > 1 and p.interleaved and p.b % v and _narrower(p, v):
+        v //= 2  # parts for the sake of wide loads take all buckets in one block
     few = p.rows <= device.multiprocessors
     short = team == 32 or (few and p.n <= 8192)
     while short and p.interleaved and p.b < team * v and _narrower(p, v):

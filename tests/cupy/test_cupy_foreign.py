@@ -162,9 +162,10 @@ def test_a_device_that_is_not_current(other: Callable[[Any], Any]) -> None:
     if cupy.cuda.runtime.getDeviceCount() < 2:
         pytest.skip("needs two CUDA devices")
     plan = PLANS["fused"]
-    with cupy.cuda.Device(1):
+    with cupy.cuda.Device(1):  # which JAX leaves current after putting something there
         arr = normal(plan[0])
-    result = select(other(arr), plan)
+        given = other(arr)
+    result = select(given, plan)
     assert cupy.cuda.runtime.getDevice() == 0
     assert all(cupy.from_dlpack(array).data.device_id == 1 for array in result)
     with cupy.cuda.Device(1):
