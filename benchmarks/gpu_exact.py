@@ -33,10 +33,11 @@ WORKLOADS = [
 def worst(arr: torch.Tensor, request: Request) -> torch.Tensor:
     """Rows whose greatest elements fill as few buckets as can be, better and better as they go."""
     full = (request.k - 1) // request.kb
-    rows = arr.clone().reshape(request.rows, -1, request.b)
+    hard = arr.clone()
+    rows = hard[:, : request.n // request.b * request.b].unflatten(1, (-1, request.b))
     step = torch.arange(rows.shape[1], device=arr.device, dtype=torch.float32)
     rows[:, :, :full] = (rows[:, :, :full].float() * 0.1 + 8 + step[:, None]).to(arr.dtype)
-    return rows.reshape(arr.shape)
+    return hard
 
 
 def check(arr: torch.Tensor, request: Request) -> None:

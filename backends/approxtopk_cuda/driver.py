@@ -25,14 +25,14 @@ _CLUSTER_DIMENSION = 4  # CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
 _BEGINS_EARLY = 6  # CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
 _UNCHECKED_SHARED = 32 * 1024  # more, with what a kernel has statically, must be asked for
 
-#: struct Params of params.cuh: 8 pointers, rows, 9 strides, 21 numbers.
-_PARAMS = struct.Struct("<8Qq9q21I4x")
+#: struct Params of params.cuh: 8 pointers, rows, 9 strides, 22 numbers.
+_PARAMS = struct.Struct("<8Qq9q22I")
 _POINTERS = struct.Struct("<8Q")
 
 _NUMBERS = (
     *("inner", "n", "b", "k", "candidates", "steps", "rest", "tile", "parts", "splits"),
     *("block_rows", "passes", "vector_out", "length", "width"),
-    *("entries", "range", "run", "longer", "droppers", "group"),
+    *("entries", "range", "run", "longer", "droppers", "group", "lets_next"),
 )
 
 
@@ -159,7 +159,7 @@ class _Step:
         function: int,
         begins_early: bool,
     ):
-        numbers = {**numbers, **dict(launch.fields)}
+        numbers = {**numbers, **dict(launch.fields), "lets_next": int(launch.lets_next)}
         params = pack_params((0,) * 8, strides, numbers)
         self.params = ctypes.create_string_buffer(params, len(params))
         self.arguments = (ctypes.c_void_p * 1)(ctypes.addressof(self.params))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .exactness import at_its_end, certified, lost_group
 from .problem import Device, Launch, Problem, Schedule
 from .short import short
@@ -55,7 +57,22 @@ def schedule(problem: Problem, device: Device) -> Schedule | str:
     reason = refuses(problem)
     if reason is not None:
         return reason
-    return certified(problem, device, _stages(problem, device))
+    found = certified(problem, device, _stages(problem, device))
+    *others, last = found.launches
+    launches = [replace(launch, lets_next=True) for launch in others]
+    launches.append(replace(last, lets_next=_lets_next_call(last, device)))
+    return replace(found, launches=tuple(launches))
+
+
+def _lets_next_call(launch: Launch, device: Device) -> bool:
+    """Whether blocks of the next call may come as soon as all of this launch run.
+
+    They take what room there is. Where a multiprocessor has room for more blocks than it got, some
+    would get two of the next call's and others none, which takes 6 to 23 % longer.
+    """
+    room = int(dict(launch.kernel.defines)["MIN_BLOCKS"])
+    alone = room == 1 or 2 * launch.grid <= device.multiprocessors
+    return alone or 2 * launch.grid >= 3 * room * device.multiprocessors
 
 
 def _stages(p: Problem, device: Device) -> Schedule:

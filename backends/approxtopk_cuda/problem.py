@@ -69,6 +69,8 @@ class Launch:
     fields: tuple[tuple[str, int], ...] = ()
     swapped: bool = False  #: reads the spare candidates and writes the others
     certifies: Certifies = "no"
+    #: Of stage 1 and fused: whether the next launch may begin once all blocks of this one run.
+    lets_next: bool = False
     #: Of stage 1: each so many buckets leave the best key that they lost in the spare candidates.
     lost_group: int = 0
 

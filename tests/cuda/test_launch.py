@@ -178,3 +178,20 @@ def test_long_sorts_end_with_the_output() -> None:
         assert writers == [launches[-1]]
         sorts = [x for x in launches if x.kernel.source == "sort"]
         assert all(a.swapped != b.swapped for a, b in itertools.pairwise(sorts))
+
+
+@pytest.mark.parametrize(
+    ("shape", "lets"),
+    [
+        ((128, 65536, 64, 4096, 1), [True]),  # a block fills a multiprocessor
+        ((64, 131072, 64, 4096, 1), [True]),
+        ((32, 4096, 64, 256, 2), [True]),  # most multiprocessors are free
+        ((64, 131072, 64, 128, 3), [False]),  # one of two blocks that there is room for
+        ((1024, 50257, 50, 2560, 1), [False]),  # seven or eight of eight
+        ((128, 2**20, 65536, 32768, 2), [True]),  # many waves of blocks
+        ((1, 2**27, 1024, 57344, 1), [True, True]),  # its own second launch
+    ],
+)
+def test_whose_blocks_may_come_before_the_end(shape: Any, lets: list[bool]) -> None:
+    launches = planned(problem(*shape), Device()).launches
+    assert [launch.lets_next for launch in launches] == lets

@@ -74,7 +74,7 @@ __device__ inline bool finish_held(const Params& p, SelectSpace<Team::size>& spa
 
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Params p) {
   typedef TeamOf<TEAM> Team;
-  let_next_launch_begin();
+  if (p.lets_next) let_next_launch_begin();
   const u32 teams = THREADS / TEAM;
   extern __shared__ __align__(16) u8 shared[];
   __shared__ SelectSpace<TEAM> spaces[teams];

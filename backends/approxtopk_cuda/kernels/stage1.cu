@@ -137,7 +137,7 @@ __device__ inline void write_queues(const Params& p, const Queues& queues, const
 
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) stage1(const Params p) {
   typedef TeamOf<THREADS> Team;
-  let_next_launch_begin();
+  if (p.lets_next) let_next_launch_begin();
   extern __shared__ __align__(16) u8 shared[];
   const u32 tiles = (p.b + p.tile - 1) / p.tile;
   const u64 work = (p.rows + p.block_rows - 1) / p.block_rows * tiles * p.splits;

@@ -49,8 +49,8 @@ __device__ inline u32 bit_length(u32 x) { return 32 - __clz(x); }
 __device__ inline u32 bit_length(u64 x) { return 64 - __clzll(x); }
 
 // A launch may begin before the stream's last one has ended (sm_90 and later), so that its blocks are there
-// by then: every kernel waits before it reads or writes global memory. One whose blocks leave no room to
-// others lets the next launch begin as soon as they all run, not when they have ended.
+// by then: every kernel waits before it reads or writes global memory. Some let the next launch begin as soon
+// as all their own blocks run, not when these have ended; see launch.py.
 __device__ inline void let_next_launch_begin() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
