@@ -7,7 +7,7 @@
 // is worse than the last that it kept. A certificate needs to read in case of such ties alone: what has a
 // greater key than tau is better.
 //
-// From the command line: WINNERS, REPAIR, KB, HELD.
+// From the command line: WINNERS, REPAIR, SLOW, KB, HELD, CLUSTER.
 
 #if WINNERS
 // Whether threads have what their queues lost at hand until the end of a row.

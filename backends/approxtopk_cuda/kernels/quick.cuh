@@ -135,9 +135,9 @@ template <class Team, int BLOCKS> struct Quick {
     return false;
   }
 
-  // Gives the k best to sink(place, key, index), best first; there are at least k. The list must be clear. Returns false, and
-  // has done nothing, where too many reach the bound. A thread's `best` is the greatest key of its
-  // `candidates`, 0 if it has none. Begins with a barrier and ends without.
+  // Gives the k best to sink(place, key, index), best first; there are at least k, and the list is clear.
+  // Returns false, and has done nothing, where too many reach the bound. A thread's `best` is the greatest
+  // key of its `candidates`, 0 if it has none. Begins with a barrier and ends without.
   template <class Candidates, class Sink>
   __device__ bool select(u32 k, Key best, Candidates candidates, const Sink& sink) const {
     const Key least = bound(k, best);
