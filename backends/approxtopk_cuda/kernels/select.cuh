@@ -332,12 +332,7 @@ template <class Team> struct Selector {
 
   // All that are not empty, `total` of them.
   template <class Sink> __device__ void select_all(u32 total, const Sink& sink) const {
-    emit_all(total, [&](u32 i, Key) { return positions[i] != NOWHERE; }, sink);
-  }
-
-  // The candidates of which chosen(i, key) holds, `total` of them, to sink(place, key, index).
-  template <class F, class Sink> __device__ void emit_all(u32 total, const F& chosen, const Sink& sink) const {
-    const auto marked = [&](u32 i, Key x, bool& is, bool&) { is = chosen(i, x); };
+    const auto marked = [&](u32 i, Key, bool& is, bool&) { is = positions[i] != NOWHERE; };
     u32 marks;
     const u32 own = count(marked, marks);
     emit<usual>(scan(own), total, marks, marked, sink);
