@@ -28,7 +28,8 @@ _PARTS = {
     "fused": (
         *("element", "params", "output", "team", "cluster", "merge"),
         *("ranking", "queue", "chunk", "stage1"),
-        *("listed", "select", "quick", "sort", "finish", "buckets", "certify", "hidden", "losses"),
+        *("listed", "select", "losslist", "quick", "sort", "finish"),
+        *("buckets", "certify", "hidden", "losses"),
     ),
     "extract": (
         *("element", "params", "output", "team", "merge"),

@@ -67,7 +67,7 @@ class Inside:
 
 
 def at_its_end(
-    p: Problem, tiling: Tiling, dead: int, registers: int, held: bool, cluster: int
+    p: Problem, tiling: Tiling, dead: int, registers: int
 ) -> Inside | None:
     """For a team with so many registers of a thread; None where nothing is asked.
 
@@ -80,12 +80,7 @@ def at_its_end(
     entries = max(_entries(p, tiling.threads), dead - marks) if slow else 0
     places = max(dead, entries + marks)
     key, groups = key_bytes(p.dtype), _aligned(-(-p.b // lost_group(p, tiling)))
-    if held and cluster == 1:  # threads keep to themselves what they lost
-        losses = groups * key * slow + 4 * _aligned(p.k)
-    elif held:
-        losses = groups * (2 * key + 4) + 4 * _aligned(p.k)
-    else:
-        losses = (groups + (_aligned(tiling.lists) if tiling.parts > 1 else 0)) * key
+    losses = (groups + (_aligned(tiling.lists) if tiling.parts > 1 else 0)) * key
     return Inside(
         _aligned(places) * entry_bytes(p.dtype) + losses,
         {"WINNERS": 1, "LOST": 1, "REPAIR": p.repair, "SLOW": slow},

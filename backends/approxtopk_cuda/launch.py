@@ -30,8 +30,6 @@ MAX_SORT = 4096
 MAX_EXTRACT = 16
 #: Winners that are found by ranking what reaches a bound, a quarter of it for 64-bit keys.
 MAX_QUICK = 128
-#: Static shared memory of a team for certificate and repair: `CertifySpace` of certify.cuh.
-CERTIFY_SPACE = 1408
 #: Entries of a run that `sort_runs` sorts.
 SORT_RUN = 2048
 #: Blocks of a cluster that share a row's candidates, and how many make that worth while.
@@ -113,9 +111,11 @@ def _kernel(
 
 def _walk(p: Problem, tiling: Tiling, least: int = 0, more: int = 0) -> tuple[Walk, int]:
     """The walk, and the registers of its threads, of which `least` can be had anyway."""
-    limits = tiling.limits if least < 128 else LIMITS[1:]
+    few = least >= 128  # threads of a multiprocessor; one load for each step is as many as can be
+    limits = LIMITS[1:] if few else tiling.limits
+    at_most = 16 if few and tiling.steps >= 16 else 8
     queues, strided = tiling.queues, p.step != 1
-    budget = registers(p.dtype, p.kb, tiling.v, queues, limits, more)
+    budget = registers(p.dtype, p.kb, tiling.v, queues, limits, more, at_most)
     pairs = budget.limit > 64
     walk = Walk(
         *(p.kb, tiling.v, budget.batch, queues),
@@ -185,11 +185,11 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     extract = team == 32 and not merge and tiling.passes == 1
     extract = extract and p.k <= MAX_EXTRACT and tiling.v * p.kb <= 4
 
-    inside = at_its_end(p, tiling, places, limit, held, cluster)
+    inside = at_its_end(p, tiling, places, limit)
     shared = teams * (inside.shared if inside else _aligned(places) * entry_bytes(p.dtype))
     if extract:
         shared = 0
-    fixed = teams * (_space(p, team) + (CERTIFY_SPACE if inside else 0))
+    fixed = teams * (_space(p, team) + (_certify_space(p, tiling.v, held) if inside else 0))
     if shared + fixed > device.shared_per_block:
         return None
     name = "extract" if extract else "fused"
@@ -232,6 +232,12 @@ def _space(p: Problem, team: int) -> int:
     room = 352 if team >= 256 else 96
     key = key_bytes(p.dtype)
     return 4 * bins + 2 * key * room + 64 * key + 512
+
+
+def _certify_space(p: Problem, v: int, held: bool) -> int:
+    """Static shared memory of a team for certificate and repair; see certify.cuh, losslist.cuh."""
+    key = key_bytes(p.dtype)
+    return 640 + 96 * key + (8 + 32 * (1 + v) * (key + 4) if held else 0)
 
 
 def _is_quick(p: Problem) -> bool:

@@ -188,7 +188,13 @@ def turning_registers(kb: int, v: int, index_bytes: int) -> int:
 
 
 def registers(
-    dtype: str, kb: int, v: int, queues: str, limits: tuple[int, ...] = LIMITS, more: int = 0
+    dtype: str,
+    kb: int,
+    v: int,
+    queues: str,
+    limits: tuple[int, ...] = LIMITS,
+    more: int = 0,
+    at_most: int = 8,
 ) -> Registers:
     """Loads in flight that fit, in the first of `limits` that holds the queues and `more`."""
     words = max(1, v * _BYTES[dtype] // 4)
@@ -197,8 +203,8 @@ def registers(
     extra = max(1, kb // 2) * (key_bytes(dtype) // 4) + (6 if v >= 16 else 0)
     needed = _OVERHEAD + held + extra + more
     limit = next((r for r in limits if needed + 2 * words <= r), limits[-1])
-    most = 2 if kb >= 8 or held >= 48 else 8
-    batch = next(n for n in (8, 4, 2) if n <= most and (n == 2 or needed + n * words <= limit))
+    most = 2 if kb >= 8 or held >= 48 else at_most
+    batch = next(n for n in (16, 8, 4, 2) if n <= most and (n == 2 or needed + n * words <= limit))
     return Registers(batch, limit)
 
 

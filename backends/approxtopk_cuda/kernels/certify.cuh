@@ -6,6 +6,7 @@
 // is. The other buckets, if they dropped any, are *flagged*: they alone can hide an element better
 // than tau. Where it is known of what was lost that it is worse than tau, they are not.
 //
+// 0. judge     Where it is known what groups of buckets lost, the best of it is compared with tau.
 // 1. flag      Results are counted by bucket, buckets with KB of them listed; tau's is none of them.
 // 2. certify   Flagged buckets are read again. Of each, KB results are better than tau; any other
 //              element that is was hidden. None is: the results are the true top k.
@@ -194,8 +195,43 @@ template <class Team, class Results> struct Certifier {
     return list;
   }
 
+  // What lost keys tell by themselves, which is nearly always all: whether some group lost a better key
+  // than tau's, so that the results aren't the true top k, or at least as good a one.
+  struct Verdict {
+    bool wrong, open;
+  };
+  __device__ Verdict judge() const {
+    Entry<Key> mine = {~(Key)0, 0};
+#pragma unroll 1
+    for (u32 i = Team::rank(); i < p.k; i += Team::size) {
+      const Entry<Key> entry = results.get(i);
+      if (better(mine, entry)) mine = entry;
+    }
+    const Key last = worst<Team>(space, mine).key;
+    bool greater = false, equal = false;
+    const auto look = [&](Key lost) { greater |= lost > last, equal |= lost == last; };
+    const u32 groups = (p.b + area.group - 1) / area.group;
+    struct __align__(16) Keys {
+      Key at[16 / sizeof(Key)];
+    };
+    const u32 each = 16 / sizeof(Key), wide = (u64)area.lost % 16 ? 0 : groups / each;
+#pragma unroll 8
+    for (u32 i = Team::rank(); i < wide; i += Team::size) {
+      const Keys keys = ((const Keys*)area.lost)[i];
+#pragma unroll
+      for (u32 j = 0; j < each; ++j) look(keys.at[j]);
+    }
+    for (u32 group = wide * each + Team::rank(); group < groups; group += Team::size) look(area.lost[group]);
+    const bool wrong = Team::any(greater);
+    return {wrong, Team::any(equal)};
+  }
+
   // Whether the results are the true top k.
   __device__ bool certify() {
+    if (area.lost) {
+      const Verdict verdict = judge();
+      if (verdict.wrong || !verdict.open) return !verdict.wrong;
+    }
     u32 better_ones = 0, known = 0;
     for (u64 before = 0; before < p.droppers; before += p.range) {
       if (before) Team::sync();

@@ -61,12 +61,11 @@ struct CandidateSink {
 // The k best of what the blocks of a cluster hold in registers to the first block's output, best first.
 // False, and nothing done, where quick selection can't.
 template <class Team, class Output>
-__device__ inline bool finish_held(const Params& p, SelectSpace<Team::size>& space, const Queues& queues, const Place& place,
+__device__ inline bool finish_held(const Params& p, SelectSpace<Team::size>& space, const HeldCandidates& candidates,
                                    const Output& output) {
   Key best = 0;
 #pragma unroll
-  for (int u = 0; u < V; ++u) best = queues[u].key(0) > best ? queues[u].key(0) : best;
-  const HeldCandidates candidates = {queues, place, 0};
+  for (int u = 0; u < V; ++u) best = candidates.queues[u].key(0) > best ? candidates.queues[u].key(0) : best;
   const Quick<Team, CLUSTER> quick = {space};
   return quick.select(p.k, best, candidates, output);
 }
@@ -100,11 +99,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #if WINNERS
   __shared__ CertifySpace certify_spaces[teams];
   CertifySpace& certify_space = certify_spaces[team];
-  Losses losses(p, shared + teams * places * (sizeof(Key) + 4) + team * Losses::bytes_of(p), queues, place);
-#if !HELD
+  Losses losses;
+  losses.keys = (Key*)(shared + teams * places * (sizeof(Key) + 4) + team * Losses::bytes_of(p));
   losses.candidates = keys + (KB - 1) * p.b;
   losses.positions = positions + (KB - 1) * p.b;
-#endif
   Area area;
   area.lost = losses.keys;
   area.group = GROUP;
@@ -140,9 +138,18 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #endif
   const OutputSink written = {p, ends};
 #if WINNERS
+#if HELD
+  __shared__ LossList loss_list;
+  if (Team::rank() == 0) loss_list.length = 0;
+  Entry<Key> tau = {0, NOWHERE};
+  const QuickWinnerSink quick_output = {written, certify_space, tau};
+#endif
   Entry<Key> worst = {~(Key)0, 0};
-  const WinnerSink output = {written, losses, certify_space, worst};
+  const WinnerSink output = {written, certify_space, worst};
 #else
+#if HELD
+  const OutputSink& quick_output = written;
+#endif
   const OutputSink& output = written;
 #endif
   await_launch_before();
@@ -160,12 +167,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     if (!active) place.length = 0;
     walk(queues, place);
     if (pass == 0) cluster_wait();
-#if WINNERS
-    if (!MERGE && active && bucket < p.b) losses.set(bucket, queues, place);
-#endif
 #if HELD  // in one pass
-    done = finish_held<Team>(p, spaces[team], queues, place, output);
+#if WINNERS
+    const HeldCandidates candidates = {queues, place, bucket / GROUP, loss_list, 0};
+#else
+    const HeldCandidates candidates = {queues, place, 0};
+#endif
+    done = finish_held<Team>(p, spaces[team], candidates, quick_output);
     if (done) break;
+#endif
+#if WINNERS && !MERGE
+    if (active && bucket < p.b) losses.set(bucket / GROUP, queues.lost_key());
 #endif
 #if MERGE
     Lists<Key> lists = {more_keys, more_positions, p.parts * p.tile};
@@ -219,7 +231,21 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     }
   }
 #if WINNERS
-  if (block == 0) conclude<Team>(p, area, certify_space, spaces[team], row, ends, losses, worst, ranked);
+#if HELD && !REPAIR
+  if (block == 0 && done) certify_quick(p, row, ends, loss_list, tau);
+  if (block == 0 && !done) {
+    const u32 hidden = count_hidden<Team>(p, certify_space, spaces[team], ends, losses, worst, ranked);
+#else
+  if (block == 0) {
+#if HELD
+    const u32 hidden = done ? count_hidden<Team>(p, certify_space, spaces[team], ends, losses, loss_list)
+                            : count_hidden<Team>(p, certify_space, spaces[team], ends, losses, worst, ranked);
+#else
+    const u32 hidden = count_hidden<Team>(p, certify_space, spaces[team], ends, losses, worst, ranked);
+#endif
+#endif
+    settle<Team>(p, area, certify_space, spaces[team], row, ends, hidden, ranked);
+  }
 #endif
   cluster_arrive_only();  // nobody needs this block's memory any more
   cluster_wait();

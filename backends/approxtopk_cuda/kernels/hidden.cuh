@@ -73,14 +73,13 @@ template <class Team> __device__ inline void place_hidden(const Params& p, const
 // Whether a row's answer is exact goes out; or (REPAIR) it is made so, at once or later. Hidden elements
 // have been listed before a barrier; the last `ranked` results are the worst, and best first. Ends without
 // a barrier.
-template <class Team, class Losses>
+template <class Team>
 __device__ inline void settle(const Params& p, const Area& area, CertifySpace& space, SelectSpace<Team::size>& select_space,
-                              u32 row, const RowEnds& ends, const Losses& losses, u32 hidden, u32 ranked) {
+                              u32 row, const RowEnds& ends, u32 hidden, u32 ranked) {
 #if REPAIR
   const bool few = hidden <= 32 && hidden <= ranked;
 #if SLOW
   if (!few) {
-    losses.template share<Team>();
     const WrittenResults results = {p, ends};
     Certifier<Team, WrittenResults>(p, area, space, select_space, ends, results).repair();
     return;

@@ -5,153 +5,66 @@
 // group of V buckets: no more, for nearly all rows. Else the groups that lost such a key are read again.
 // A group's last candidates tell at once of a tie with tau that it hides nothing: what a bucket dropped
 // is worse than the last that it kept. A certificate needs to read in case of such ties alone: what has a
-// greater key than tau is better.
+// greater key than tau is better. Where quick selection found the results, it has listed the few groups to
+// be looked at; see losslist.cuh.
 //
 // From the command line: WINNERS, REPAIR, SLOW, KB, HELD, CLUSTER.
 
 #if WINNERS
-// Whether threads have what their queues lost at hand until the end of a row.
-#define OWN_LOSSES (HELD && CLUSTER == 1)
-
-// In the memory of the first block of a cluster.
+// What groups of buckets lost, in the memory of the first block of a cluster.
 struct Losses {
-  Key* keys;  // the best key that each group of buckets lost; OWN_LOSSES: see share()
-#if HELD
-  u32* winners;  // indices of the results
-#if OWN_LOSSES
-  const Queues& queues;  // of the thread's group, if it has one
-  const Place& place;
-  u32 bucket;
-#else
-  Key* last_keys;  // the best of the last candidates of its buckets
-  u32* last_positions;
-#endif
-#else
+  Key* keys;              // the best key that each group lost
   const Key* candidates;  // the last of each bucket
   const u32* positions;
-#endif
 
   __device__ static u32 groups(const Params& p) { return (p.b + GROUP - 1) / GROUP; }
   __device__ static u32 aligned(u32 places) { return (places + 3) / 4 * 4; }
 
-  // In `memory`, bytes_of(p) of it.
-  __device__ Losses(const Params& p, u8* memory, const Queues& q, const Place& at)
-#if OWN_LOSSES
-      : queues(q), place(at)
-#endif
-  {
-    const u32 places = aligned(groups(p));
-    keys = (Key*)memory;
-#if OWN_LOSSES
-    winners = (u32*)(keys + (SLOW ? places : 0));
-    bucket = NOWHERE;
-#elif HELD
-    last_keys = keys + places;
-    last_positions = (u32*)(last_keys + places);
-    winners = last_positions + places;
-#endif
-  }
+  // Of a team's memory.
   __device__ static u32 bytes_of(const Params& p) {
-    const u32 places = aligned(groups(p)), lists = MERGE ? aligned(p.parts * p.tile) : 0;
-    if (OWN_LOSSES) return (SLOW ? places : 0) * (u32)sizeof(Key) + aligned(p.k) * 4;
-    if (HELD) return places * (2 * (u32)sizeof(Key) + 4) + aligned(p.k) * 4;
-    return (places + lists) * (u32)sizeof(Key);
+    return (aligned(groups(p)) + (MERGE ? aligned(p.parts * p.tile) : 0)) * (u32)sizeof(Key);
   }
 #if MERGE
   __device__ Key* of_lists(const Params& p) const { return keys + aligned(groups(p)); }
 #endif
 
-  // What a thread's queues of neighbouring buckets lost, before the barrier that candidates wait for too.
-  __device__ void set(u32 first, const Queues& queues, const Place& place) {
-#if OWN_LOSSES
-    bucket = first;
-#else
-    put(keys + first / GROUP, queues.lost_key());
-#if HELD
-    const Entry<Key> last = best_last(queues, place);
-    put(last_keys + first / GROUP, last.key);
-    put(last_positions + first / GROUP, last.index);
-#endif
-#endif
-  }
-  template <class T> __device__ static void put(T* at, T x) {
+  // Before the barrier that candidates wait for too.
+  __device__ void set(u32 group, Key lost) const { put(keys + group, lost); }
+  __device__ static void put(Key* at, Key x) {
 #if CLUSTER > 1
     store_remote(remote(at, 0), x);
 #else
     *at = x;
 #endif
   }
-  __device__ static Entry<Key> best_last(const Queues& queues, const Place& place) {
-    Entry<Key> best = {0, NOWHERE};
-#pragma unroll
-    for (int u = 0; u < V; ++u) {
-      const Entry<Key> last = {queues[u].key(KB - 1), index_at(queues[u], place, u, KB - 1)};
-      if (better(last, best)) best = last;
-    }
-    return best;
-  }
 
-  // Calls f(group, the best key that it lost) for groups in a range that can hide something.
-  template <class Team, class F> __device__ void each_flagged(u32 begin, u32 end, const Entry<Key>& tau, const F& f) const {
-#if OWN_LOSSES
-    const Key lost = queues.lost_key();
-    if (lost >= tau.key && bucket != NOWHERE && better(best_last(queues, place), tau)) f(bucket / GROUP, lost);
-#else
-    for (u32 group = begin + Team::rank(); group < end; group += Team::size) {
-      if (keys[group] >= tau.key && better(last_of(group, tau), tau)) f(group, keys[group]);
-    }
-#endif
-  }
-#if !OWN_LOSSES
-  // The last candidate of one of the group's buckets: a better one than tau, if there is one.
-  __device__ Entry<Key> last_of(u32 group, const Entry<Key>& tau) const {
-#if HELD
-    const Entry<Key> last = {last_keys[group], last_positions[group]};
-#else
-    Entry<Key> last = {0, NOWHERE};
-#pragma unroll
-    for (u32 u = 0; u < GROUP; ++u) {
-      const Entry<Key> entry = {candidates[group * GROUP + u], positions[group * GROUP + u]};
-      if (better(entry, tau)) last = entry;
-    }
-#endif
-    return last;
-  }
-#endif
-
-  // Leaves in `keys` what all groups lost. Begins without a barrier and ends with one.
-  template <class Team> __device__ void share() const {
-#if OWN_LOSSES
-    if (bucket != NOWHERE) keys[bucket / GROUP] = queues.lost_key();
-    Team::sync();
-#endif
-  }
-
-  // Whether an element of a bucket, better than tau, is not among the results.
-  __device__ bool is_hidden(const Params& p, u32 bucket, const Entry<Key>& entry) const {
-#if HELD
-    bool any = false;
-#pragma unroll 8
-    for (u32 i = 0; i < p.k; ++i) any |= winners[i] == entry.index;
-    return !any;
-#else
+  // Whether a bucket of a group dropped this element, or one as good.
+  __device__ bool dropped(u32 group, u32 u, const Entry<Key>& entry) const {
+    const u32 bucket = group * GROUP + u;
     const Entry<Key> last = {candidates[bucket] >> KEY_SHIFT, positions[bucket]};
     return better(last, entry);
-#endif
+  }
+  // Whether a group can hide something: its last candidates tell of ties.
+  __device__ bool flagged(u32 group, const Entry<Key>& tau) const {
+    if (keys[group] < tau.key) return false;
+    bool any = false;
+#pragma unroll
+    for (u32 u = 0; u < GROUP; ++u) {
+      const u32 bucket = group * GROUP + u;
+      const Entry<Key> last = {candidates[bucket], positions[bucket]};
+      any |= better(last, tau);
+    }
+    return any;
   }
 };
 
 // Results go out. The last ones are noted, and a thread remembers its worst.
 struct WinnerSink {
   const OutputSink& output;
-  const Losses& losses;
   CertifySpace& space;
   Entry<Key>& worst;
   __device__ void operator()(u32 place, Key key, u32 index) const {
     output(place, key, index);
-#if HELD
-    losses.winners[place] = index;
-#endif
     const u32 behind = output.p.k - 1 - place;
     if (behind < (REPAIR ? 32 : 1)) space.worst_keys[behind] = key, space.worst_positions[behind] = index;
     const Entry<Key> entry = {key, index};
@@ -159,16 +72,17 @@ struct WinnerSink {
   }
 };
 
-// Calls f(entry, bucket) for the elements of listed groups, which are read as stage 1 read them.
-template <class Team, class F>
-__device__ inline void read_groups(const Params& p, const Bits* row, const u32* listed, u32 count, const F& f) {
+// Calls f(entry, i, bucket of the group) for the elements of `count` groups, group_at(i) being the i-th of
+// them, which are read as stage 1 read them.
+template <class Team, class At, class F>
+__device__ inline void read_groups(const Params& p, const Bits* row, u32 count, const At& group_at, const F& f) {
   const Buckets buckets = {p, row};
   if (GROUP == 1) {
-    buckets.each<Team, AT_ONCE>(count, [&](u32 i) { return listed[i]; },
+    buckets.each<Team, AT_ONCE>(count, group_at,
                                 [&](const Entry<Key>(&entries)[AT_ONCE], const u32(&which)[AT_ONCE], const bool(&there)[AT_ONCE]) {
 #pragma unroll
       for (int j = 0; j < AT_ONCE; ++j) {
-        if (there[j]) f(entries[j], listed[which[j]]);
+        if (there[j]) f(entries[j], which[j], 0u);
       }
     });
     return;
@@ -176,7 +90,7 @@ __device__ inline void read_groups(const Params& p, const Bits* row, const u32* 
   const u32 total = count * (p.run + (p.longer != 0));
 #pragma unroll 1
   for (u32 x = Team::rank(); x < total; x += Team::size) {
-    const u32 bucket = listed[x % count] * GROUP, step = x / count;
+    const u32 i = x % count, bucket = group_at(i) * GROUP, step = x / count;
     const u32 there = step < p.run ? GROUP : bucket < p.longer ? p.longer - bucket : 0;
     const u32 index = buckets.index_of(bucket, step);
     Key keys[GROUP];
@@ -195,17 +109,18 @@ __device__ inline void read_groups(const Params& p, const Bits* row, const u32* 
 #pragma unroll
     for (int u = 0; u < GROUP; ++u) {
       const Entry<Key> entry = {keys[u], index + u};
-      if (u < there) f(entry, bucket + u);
+      if (u < there) f(entry, i, (u32)u);
     }
   }
 }
 
-// A row whose results are out, the last `ranked` of them the worst, and best first; `mine` is the worst
-// that a thread put. Begins and ends without a barrier. Nearly always two barriers and a look at a key are
-// all: more instructions would be new to a multiprocessor, and take long to come.
+// How many elements are hidden from a row's results, which are out; with a certificate alone, whether any
+// are. The last `ranked` results are the worst, and best first; `mine` is the worst that a thread put. Begins
+// and ends without a barrier. Nearly always two barriers and a look at a key are all: more instructions
+// would be new to a multiprocessor, and take long to come.
 template <class Team>
-__device__ inline void conclude(const Params& p, const Area& area, CertifySpace& space, SelectSpace<Team::size>& select_space,
-                                u32 row, const RowEnds& ends, const Losses& losses, const Entry<Key>& mine, u32 ranked) {
+__device__ inline u32 count_hidden(const Params& p, CertifySpace& space, SelectSpace<Team::size>& select_space,
+                                   const RowEnds& ends, const Losses& losses, const Entry<Key>& mine, u32 ranked) {
   const u32 most = SelectSpace<Team::size>::bins, groups = Losses::groups(p);
   u32* const listed = select_space.count;
   if (Team::rank() == 0) space.flags = space.hidden = space.wrong = 0;
@@ -222,22 +137,84 @@ __device__ inline void conclude(const Params& p, const Area& area, CertifySpace&
   for (u32 begin = 0; begin < groups; begin += most) {
     const u32 end = groups - begin < most ? groups : begin + most;
     bool any = false;
-    losses.template each_flagged<Team>(begin, end, tau, [&](u32 group, Key lost) {
+    for (u32 group = begin + Team::rank(); group < end; group += Team::size) {
+      if (!losses.flagged(group, tau)) continue;
       any = true;
-      if (!REPAIR && lost > tau.key)
+      if (!REPAIR && losses.keys[group] > tau.key)
         space.wrong = 1;
       else
         listed[atomicAdd(&space.flags, 1u)] = group;
-    });
+    }
     if (!__builtin_expect(Team::any(any), 0)) continue;
     if (!REPAIR && space.wrong) break;
-    read_groups<Team>(p, ends.arr, listed, space.flags, [&](const Entry<Key>& entry, u32 bucket) {
-      if (better(entry, bar) && losses.is_hidden(p, bucket, entry)) hide(space, entry);
+    read_groups<Team>(p, ends.arr, space.flags, [&](u32 i) { return listed[i]; },
+                      [&](const Entry<Key>& entry, u32 i, u32 u) {
+      if (better(entry, bar) && losses.dropped(listed[i], u, entry)) hide(space, entry);
     });
     Team::sync();
     if (Team::rank() == 0) space.flags = 0;
     Team::sync();
   }
-  settle<Team>(p, area, space, select_space, row, ends, losses, space.hidden + (REPAIR ? 0 : space.wrong), ranked);
+  return space.hidden + (REPAIR ? 0 : space.wrong);
 }
+
+#if HELD
+// Results of quick selection go out.
+struct QuickWinnerSink {
+  const OutputSink& output;
+  CertifySpace& space;
+  Entry<Key>& tau;  // in the thread that puts it
+  __device__ void operator()(u32 place, Key key, u32 index) const {
+    output(place, key, index);
+    const u32 behind = output.p.k - 1 - place;
+    if (!REPAIR && behind == 0) tau.key = key, tau.index = index;
+    if (REPAIR && behind < 32) space.worst_keys[behind] = key, space.worst_positions[behind] = index;
+  }
+};
+
+#if REPAIR
+// The same after quick selection: no barrier, and nothing to do, where no group is listed.
+template <class Team>
+__device__ inline u32 count_hidden(const Params& p, CertifySpace& space, SelectSpace<Team::size>& select_space,
+                                   const RowEnds& ends, const Losses& losses, const LossList& list) {
+  if (list.length == 0) return 0;
+  u32* const listed = select_space.count;
+  if (Team::rank() == 0) space.flags = space.hidden = 0;
+  Team::sync();
+  const Entry<Key> tau = {space.worst_keys[0], space.worst_positions[0]}, bar = {tau.key >> KEY_SHIFT, tau.index};
+  if (Team::rank() < list.length && list.flagged(Team::rank(), tau)) listed[atomicAdd(&space.flags, 1u)] = Team::rank();
+  Team::sync();
+  read_groups<Team>(p, ends.arr, space.flags, [&](u32 i) { return list.groups[listed[i]].group; },
+                    [&](const Entry<Key>& entry, u32 i, u32 u) {
+    if (better(entry, bar) && list.dropped(listed[i], u, entry)) hide(space, entry);
+  });
+  Team::sync();
+  const u32 hidden = space.hidden;
+  if (SLOW && (hidden > 32 || hidden > p.k)) {  // what it takes to repair
+    for (u32 i = Team::rank(); i < Losses::groups(p); i += Team::size) losses.keys[i] = 0;
+    Team::sync();
+    if (Team::rank() < list.length) losses.keys[list.groups[Team::rank()].group] = list.groups[Team::rank()].lost;
+    Team::sync();
+  }
+  return hidden;
+}
+#else
+// The certificate after quick selection, by the warp of the thread that has tau, without a barrier: the others
+// have done their part.
+__device__ inline void certify_quick(const Params& p, u32 row, const RowEnds& ends, const LossList& list, Entry<Key> tau) {
+  const u32 has = __ballot_sync(~0u, tau.index != NOWHERE), lane = threadIdx.x % 32;
+  if (!has) return;
+  tau.key = __shfl_sync(~0u, tau.key, __ffs(has) - 1), tau.index = __shfl_sync(~0u, tau.index, __ffs(has) - 1);
+  bool wrong = lane < list.length && list.groups[lane].lost > tau.key;
+  const bool tied = lane < list.length && !wrong && list.flagged(lane, tau);
+  if (!__any_sync(~0u, wrong) && __builtin_expect(__any_sync(~0u, tied), 0)) {
+    const Entry<Key> bar = {tau.key >> KEY_SHIFT, tau.index};
+    read_groups<TeamOf<32>>(p, ends.arr, list.length, [&](u32 i) { return list.groups[i].group; },
+                            [&](const Entry<Key>& entry, u32 i, u32 u) { wrong |= better(entry, bar) && list.dropped(i, u, entry); });
+  }
+  wrong = __any_sync(~0u, wrong);
+  if (lane == 0) p.exact[row] = !wrong;
+}
+#endif
+#endif
 #endif

@@ -16,6 +16,10 @@
 struct HeldCandidates {
   const Queues& queues;
   const Place& place;
+#if WINNERS
+  u32 group;
+  LossList& losses;
+#endif
 
   Key least;
 
@@ -38,6 +42,21 @@ struct HeldCandidates {
       for (int i = 0; i < KB; ++i) f(queues[u].key(i) >= least, queues[u].key(i), index_in(queues[u], place, u, i));
     }
   }
+
+  // Lists what the thread's buckets lost, where it may matter.
+  __device__ void list_losses() const {
+#if WINNERS
+    if (queues.lost_key() >= least) losses.add(queues, place, group);
+#endif
+  }
+  // Whether they are too many. Any thread may ask, behind a barrier.
+  __device__ bool lost_much() const {
+#if WINNERS
+    return losses.length_anywhere() > LossList::room;
+#else
+    return false;
+#endif
+  }
 };
 #endif
 
@@ -57,6 +76,8 @@ template <class Team> struct StoredCandidates {
       if (x >= least) f(true, x, selector.positions[i]);
     });
   }
+  __device__ void list_losses() const {}  // they are in memory
+  __device__ bool lost_much() const { return false; }
 };
 
 // BLOCKS share the row; the first has the list.
@@ -136,7 +157,7 @@ template <class Team, int BLOCKS> struct Quick {
   }
 
   // Gives the k best to sink(place, key, index), best first; there are at least k, and the list is clear.
-  // Returns false, and has done nothing, where too many reach the bound. A thread's `best` is the greatest
+  // Returns false, and has done nothing, where too many reach the bound, or lost keys do. A thread's `best` is the greatest
   // key of its `candidates`, 0 if it has none. Begins with a barrier and ends without.
   template <class Candidates, class Sink>
   __device__ bool select(u32 k, Key best, Candidates candidates, const Sink& sink) const {
@@ -156,12 +177,13 @@ template <class Team, int BLOCKS> struct Quick {
         at += reaches;
       });
     }
+    if (own) candidates.list_losses();
     sync();
     u32 length = space.list.length;
 #if CLUSTER > 1
     if (BLOCKS > 1) length = load_remote(remote(&space.list.length, 0));
 #endif
-    if (length > space.list.room) return refuse();
+    if (length > space.list.room || candidates.lost_much()) return refuse();
     if (BLOCKS == 1 || cluster_rank() == 0) space.list.template rank<Team>(length, k, 0, sink);
     return true;
   }

@@ -1,0 +1,71 @@
+// Groups of buckets that may hide something, as quick selection comes by them.
+//
+// Its bound is no better than tau, the k-th of the candidates: what is better than tau reaches it. So a
+// group whose best lost key does not reach the bound hides nothing, and of nearly all rows nearly all
+// groups are of that kind. The others are listed while candidates are, in the memory of the first block of
+// a cluster, with the last candidate of each of their buckets: what a bucket dropped is worse than that.
+//
+// From the command line: WINNERS, HELD, V, KB. GROUP is V where candidates are held.
+
+#if WINNERS && HELD
+struct LossList {
+  static const u32 room = 32;
+  struct Group {
+    Key lost;
+    u32 group;
+    Key last_keys[V];
+    u32 last_positions[V];
+  };
+  Group groups[room];
+  u32 length;
+
+  __device__ void add(const Queues& queues, const Place& place, u32 group) {
+#if CLUSTER > 1
+    const u32 at = add_remote(remote(&length, 0), 1);
+#else
+    const u32 at = atomicAdd(&length, 1u);
+#endif
+    if (at >= room) return;
+    Group& to = groups[at];
+    put(&to.lost, queues.lost_key());
+    put(&to.group, group);
+#pragma unroll
+    for (int u = 0; u < V; ++u) {
+      put(to.last_keys + u, queues[u].key(KB - 1));
+      put(to.last_positions + u, index_at(queues[u], place, u, KB - 1));
+    }
+  }
+  template <class T> __device__ static void put(T* at, T x) {
+#if CLUSTER > 1
+    store_remote(remote(at, 0), x);
+#else
+    *at = x;
+#endif
+  }
+  // For any block of the cluster.
+  __device__ u32 length_anywhere() const {
+#if CLUSTER > 1
+    return load_remote(remote(&length, 0));
+#else
+    return length;
+#endif
+  }
+
+  // Whether a bucket of the i-th group dropped this element, or one as good.
+  __device__ bool dropped(u32 i, u32 u, const Entry<Key>& entry) const {
+    const Entry<Key> last = {groups[i].last_keys[u] >> KEY_SHIFT, groups[i].last_positions[u]};
+    return better(last, entry);
+  }
+  // Whether the i-th group can hide something: its last candidates tell of ties.
+  __device__ bool flagged(u32 i, const Entry<Key>& tau) const {
+    if (groups[i].lost < tau.key) return false;
+    bool any = false;
+#pragma unroll
+    for (int u = 0; u < V; ++u) {
+      const Entry<Key> last = {groups[i].last_keys[u], groups[i].last_positions[u]};
+      any |= better(last, tau);
+    }
+    return any;
+  }
+};
+#endif
