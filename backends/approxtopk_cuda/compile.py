@@ -29,7 +29,7 @@ _PARTS = {
         *("element", "params", "output", "team", "cluster", "merge"),
         *("ranking", "queue", "chunk", "stage1"),
         *("listed", "select", "losslist", "quick", "sort", "finish"),
-        *("buckets", "certify", "hidden", "losses"),
+        *("buckets", "results", "hidden", "losses", "repair"),
     ),
     "extract": (
         *("element", "params", "output", "team", "merge"),
@@ -42,7 +42,7 @@ _PARTS = {
     ),
     "certify": (
         *("element", "params", "output", "team", "cluster", "merge"),
-        *("listed", "select", "quick", "sort", "finish", "buckets", "certify"),
+        *("listed", "select", "quick", "sort", "finish", "buckets", "results", "certify"),
     ),
     "sort": ("element", "params", "output", "team", "merge", "sort"),
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .problem import Certifies, Device, Launch, Problem, Schedule
+from .problem import Device, Launch, Problem, Schedule
 from .tiling import Tiling
 from .variants import Kernel, common_defines, element_bytes, entry_bytes, key_bytes
 
@@ -40,19 +40,17 @@ def certified(p: Problem, device: Device, schedule: Schedule) -> Schedule:
     if not (p.certificate or p.repair):
         return schedule
     name = f"{schedule.name}, {'repair' if p.repair else 'certificate'}"
-    done = schedule.launches[-1].certifies
-    if done == "yes":
+    if schedule.launches[-1].certifies:
         return replace(schedule, name=name)
     group = schedule.launches[0].lost_group
-    launch, entries = _certify(p, device, group, marked=done == "marks")
-    marks = -(-p.rows // 4) if done == "marks" else 0
+    launch, entries = _certify(p, device, group)
     lost = p.rows * -(-p.b // group) if group else 0
     return replace(
         schedule,
         name=name,
         launches=(*schedule.launches, launch),
         entries=max(schedule.entries, entries),
-        spare_entries=max(schedule.spare_entries, marks, lost),
+        spare_entries=max(schedule.spare_entries, lost),
     )
 
 
@@ -63,29 +61,20 @@ class Inside:
     shared: int  #: bytes of a team
     defines: dict[str, int]
     fields: tuple[tuple[str, int], ...]
-    certifies: Certifies
 
 
-def at_its_end(
-    p: Problem, tiling: Tiling, dead: int, registers: int
-) -> Inside | None:
-    """For a team with so many registers of a thread; None where nothing is asked.
-
-    `dead` places of its shared memory hold nothing of use by then.
-    """
+def at_its_end(p: Problem, tiling: Tiling, more: int) -> Inside | None:
+    """For a team with `more` places than its candidates; None where nothing is asked."""
     if not (p.certificate or p.repair):
         return None
-    slow = p.repair and registers > 64  # what is seldom needed would spill
-    marks = -(-p.b // 4) + p.k // p.kb if slow else 0
-    entries = max(_entries(p, tiling.threads), dead - marks) if slow else 0
-    places = max(dead, entries + marks)
-    key, groups = key_bytes(p.dtype), _aligned(-(-p.b // lost_group(p, tiling)))
-    losses = (groups + (_aligned(tiling.lists) if tiling.parts > 1 else 0)) * key
+    group = lost_group(p, tiling)
+    # Repair gathers results and, at the least, one group of buckets where candidates were.
+    entries = max(p.b * p.kb, p.repair * (p.k + group * -(-p.n // p.b)))
+    losses = _aligned(-(-p.b // group)) + (_aligned(tiling.lists) if tiling.parts > 1 else 0)
     return Inside(
-        _aligned(places) * entry_bytes(p.dtype) + losses,
-        {"WINNERS": 1, "LOST": 1, "REPAIR": p.repair, "SLOW": slow},
+        _aligned(entries + more) * entry_bytes(p.dtype) + losses * key_bytes(p.dtype),
+        {"WINNERS": 1, "LOST": 1, "REPAIR": p.repair},
         (*_bucket_fields(p, p.b), ("entries", entries)),
-        "marks" if p.repair and not slow else "yes",
     )
 
 
@@ -101,7 +90,7 @@ def _bucket_fields(p: Problem, in_range: int) -> tuple[tuple[str, int], ...]:
     return (("range", in_range), ("run", run), ("longer", longer), ("droppers", droppers))
 
 
-def _certify(p: Problem, device: Device, group: int, marked: bool) -> tuple[Launch, int]:
+def _certify(p: Problem, device: Device, group: int) -> tuple[Launch, int]:
     """The launch, and the entries of scratch memory that it needs.
 
     `group`: as `Launch.lost_group`, of stage 1.
@@ -127,7 +116,6 @@ def _certify(p: Problem, device: Device, group: int, marked: bool) -> tuple[Laun
         REPAIR=str(int(p.repair)),
         SORTED=str(int(p.sorted)),
         SHARED=str(int(shared)),
-        MARKED=str(int(marked)),
         LOST=str(int(group > 0)),
         LISTED="0",
         ALL="0",
@@ -136,8 +124,8 @@ def _certify(p: Problem, device: Device, group: int, marked: bool) -> tuple[Laun
     )
     kernel = Kernel("certify", "certify", tuple(sorted(macros.items())))
     fields = (*_bucket_fields(p, buckets), ("rows", p.rows), ("entries", entries), ("group", group))
-    grid = min(p.rows, 2 * device.multiprocessors if marked else _MAX_GRID)
-    launch = Launch(kernel, grid, threads, 4 * (places + marks), fields=fields, certifies="yes")
+    grid = min(p.rows, _MAX_GRID)
+    launch = Launch(kernel, grid, threads, 4 * (places + marks), fields=fields, certifies=True)
     return launch, 0 if shared else p.rows * entries
 
 

@@ -185,7 +185,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     extract = team == 32 and not merge and tiling.passes == 1
     extract = extract and p.k <= MAX_EXTRACT and tiling.v * p.kb <= 4
 
-    inside = at_its_end(p, tiling, places, limit)
+    inside = at_its_end(p, tiling, more)
     shared = teams * (inside.shared if inside else _aligned(places) * entry_bytes(p.dtype))
     if extract:
         shared = 0
@@ -205,7 +205,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
         SORTED=p.sorted,
         LISTED=0,
         SHARED=1,
-        ALL=p.k == p.candidates,
+        ALL=p.k == p.candidates and not p.repair,
         QUICK=quick,
         HELD=held,
         GROUPS=_groups(p.k, p.b * p.kb, team),
@@ -214,14 +214,11 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     )
     grid = -(-p.rows // teams) * cluster
     fields = (*tiling.fields(p), *(inside.fields if inside else ()))
-    certifies = "yes" if extract or not inside else inside.certifies
-    return Launch(kernel, grid, threads, shared, cluster, fields, certifies=certifies)
+    return Launch(kernel, grid, threads, shared, cluster, fields, certifies=True)
 
 
 def _fused_walk(p: Problem, device: Device, tiling: Tiling, least: int) -> tuple[Walk, int]:
     """The walk and its registers; what comes after it in the same kernel needs some as well."""
-    if p.repair and (p.sorted or key_bytes(p.dtype) == 8):  # repair needs more than 64
-        least = max(least, 128)
     # Selection, compiled for sm_80, takes some registers more.
     return _walk(p, tiling, least, more=0 if device.halves else 10)
 

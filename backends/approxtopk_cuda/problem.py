@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from .variants import Kernel
 
-__all__ = ["Certifies", "Device", "Launch", "Problem", "Schedule"]
-
-
-#: Whether a launch does what is asked about its results being exact. "marks": but for rows that it
-#: marks, a byte for each in the spare scratch memory.
-Certifies = Literal["no", "yes", "marks"]
+__all__ = ["Device", "Launch", "Problem", "Schedule"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +62,7 @@ class Launch:
     #: Fields of the kernels' Params that a launch sets.
     fields: tuple[tuple[str, int], ...] = ()
     swapped: bool = False  #: reads the spare candidates and writes the others
-    certifies: Certifies = "no"
+    certifies: bool = False  #: does what is asked about its results being exact
     #: Of stage 1 and fused: whether the next launch may begin once all blocks of this one run.
     lets_next: bool = False
     #: Of stage 1: each so many buckets leave the best key that they lost in the spare candidates.

@@ -75,4 +75,4 @@ def _launch(p: Problem, lanes: int, v: int) -> Launch:
     kernel = Kernel("short", "short_rows", tuple(sorted(macros.items())))
     grid = -(-p.rows // (THREADS // lanes))
     fields = (("rows", p.rows),)
-    return Launch(kernel, grid, THREADS, fields=fields, certifies="yes")
+    return Launch(kernel, grid, THREADS, fields=fields, certifies=True)

@@ -137,7 +137,6 @@ def common_defines(
         "LOST": "0",
         "WINNERS": "0",
         "REPAIR": "0",
-        "SLOW": "0",
     }
 
 

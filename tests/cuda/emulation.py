@@ -45,7 +45,8 @@ def start(launch: Launch, params: Any, folder: Path) -> None:
         return
     copies = [library.with_suffix(f".{rank}.so") for rank in range(launch.cluster)]
     for copy in copies:
-        shutil.copyfile(library, copy)
+        if not copy.exists():  # else it is loaded
+            shutil.copyfile(library, copy)
     blocks = [ctypes.CDLL(str(copy)) for copy in copies]
     for first in range(0, launch.grid, launch.cluster):
         cluster = ctypes.create_string_buffer(SIZE_OF_CLUSTER)

@@ -161,3 +161,19 @@ def test_long_lists_of_several_blocks(
     device = Device("sm_80", 8, 163 * 1024, clusters=False)
     plan = check(p, device, rows_of(p.dtype, p.rows, p.n, pattern), tmp_path)
     assert dict(plan.launches[0].fields)["splits"] == splits
+
+
+@pytest.mark.parametrize("more", [{}, {"sorted": True}, {"largest": False}])
+def test_repair_of_a_row_that_hides_nearly_everything(
+    more: dict[str, bool], tmp_path: Path
+) -> None:
+    """There is room for the results and one bucket, and the best are in five."""
+    p = problem(3, 3080, 100, 110, 1, **more, repair=True)
+    rng = np.random.default_rng(0)
+    arr = rng.standard_normal((3, 3088)).astype(np.float32)
+    for row in arr:
+        for bucket in rng.choice(p.b, 5, replace=False):
+            row[bucket : p.n : p.b] += 100 if p.largest else -100
+    plan = check(p, Device(multiprocessors=1), arr, tmp_path)
+    field = dict(plan.launches[0].fields)
+    assert p.k + p.n // p.b <= field["entries"] < p.k + 2 * (p.n // p.b)

@@ -4,24 +4,18 @@
 //          of its candidates, best first (SORTED) or in any order; exact: a byte for each row. Scratch
 //          with SHARED 0: keys, positions [rows][entries].
 // Ties     to the lower index. 1 <= k <= candidates; n < 2^32 - 1.
-// When     the kernel that found the results doesn't do both at its end. REPAIR 0: exact[row] says whether
+// When     the kernel that found the results doesn't do that at its end. REPAIR 0: exact[row] says whether
 //          the results are the true top k. REPAIR 1: they are made so.
 //   SHARED 0   what repair gathers does not fit in shared memory.
-//   MARKED     only some rows need it, those that an earlier launch has marked.
 //   LOST       stage 1 left the best key that each group of buckets lost in spare_keys [rows][groups].
 // Moves    the results, and flagged buckets: 0.1 to 2 % of a row's elements on random data; see certify.cuh.
 
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) certify(const Params p) {
   typedef TeamOf<THREADS> Team;
   await_launch_before();
-#if MARKED
-  bool any = false;
-  for (i64 row = blockIdx.x + (i64)threadIdx.x * gridDim.x; row < p.rows; row += (i64)THREADS * gridDim.x) any |= marks_of(p)[row];
-  if (!__syncthreads_or(any)) return;
-#endif
   extern __shared__ __align__(16) u8 shared[];
   __shared__ SelectSpace<THREADS> select_space;
-  __shared__ CertifySpace space;
+  __shared__ ResultSpace space;
   Area area;
   area.entries = p.entries;
   area.lost = 0, area.group = p.group;
@@ -36,9 +30,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) certify(const 
   area.flagged = area.counts + (p.range + 3) / 4;
 
   for (i64 row = blockIdx.x; row < p.rows; row += gridDim.x) {
-#if MARKED
-    if (!marks_of(p)[row]) continue;
-#endif
 #if !SHARED
     area.keys = p.keys + row * p.entries;
     area.positions = p.positions + row * p.entries;
@@ -47,7 +38,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) certify(const 
     const RowEnds ends = ends_of(p, row);
     const WrittenResults results = {p, ends};
     Certifier<Team, WrittenResults> certifier(p, area, space, select_space, ends, results);
-    const bool exact = !MARKED && certifier.certify();
+    const bool exact = certifier.certify();
     Team::sync();
 #if REPAIR
     if (!exact) certifier.repair();

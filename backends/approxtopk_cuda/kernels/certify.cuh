@@ -21,9 +21,6 @@
 //
 // From the command line: REPAIR (0, 1), SORTED (of repaired rows).
 
-// Which rows are left to a launch of certify: a byte for each, in scratch memory.
-__device__ inline u8* marks_of(const Params& p) { return (u8*)p.spare_keys; }
-
 // A team's memory while it looks after a row.
 struct Area {
   const Key* lost;  // the best key that each `group` of buckets lost, or null
@@ -35,52 +32,10 @@ struct Area {
   u32* flagged;  // list of buckets
 };
 
-struct CertifySpace {
-  Key keys[32];  // per warp
-  u32 positions[32], sums[32];
-  u32 flags, hidden;  // lengths of lists
-  u32 wrong;          // whether it is clear without them that the answer isn't exact
-  Key worst_keys[32];  // the last results, worst first, where these are best first
-  u32 worst_positions[32];
-  Key hidden_keys[32];
-  u32 hidden_positions[32];
-};
-
-// Results as the caller gets them.
-struct WrittenResults {
-  const Params& p;
-  const RowEnds& ends;
-  __device__ Entry<Key> get(u32 i) const {
-    const Entry<Key> entry = {element_key(ends.values[i * p.out.step]), (u32)ends.indices[i * p.index_out.step]};
-    return entry;
-  }
-};
-
-// To the output; `key` is an element's.
-struct RepairedSink {
-  const Params& p;
-  const RowEnds& ends;
-  __device__ void operator()(u32 place, Key key, u32 index) const { put(p, ends, place, key << KEY_SHIFT, index); }
-};
-
-// The worst of all threads' entries; space.keys and positions are free after the next barrier.
-template <class Team> __device__ inline Entry<Key> worst(CertifySpace& space, Entry<Key> entry) {
-  Entry<Key> found;
-  found.key = warp_min(entry.key);
-  found.index = warp_max(entry.key == found.key ? entry.index : 0);
-  if (Team::is_warp) return found;
-  if (Team::lane() == 0) space.keys[Team::warp()] = found.key, space.positions[Team::warp()] = found.index;
-  Team::sync();
-  entry.key = space.keys[Team::lane() % Team::warps], entry.index = space.positions[Team::lane() % Team::warps];
-  found.key = warp_min(entry.key);
-  found.index = warp_max(entry.key == found.key ? entry.index : 0);
-  return found;
-}
-
 template <class Team, class Results> struct Certifier {
   const Params& p;
   const Area& area;
-  CertifySpace& space;
+  ResultSpace& space;
   SelectSpace<Team::size>& select_space;
   const RowEnds& ends;
   const Results results;
@@ -91,25 +46,9 @@ template <class Team, class Results> struct Certifier {
   u32 tau_bucket;    // where it is
   u32 held;          // entries gathered
 
-  __device__ Certifier(const Params& params, const Area& a, CertifySpace& s, SelectSpace<Team::size>& t, const RowEnds& e,
+  __device__ Certifier(const Params& params, const Area& a, ResultSpace& s, SelectSpace<Team::size>& t, const RowEnds& e,
                        const Results& r)
       : p(params), area(a), space(s), select_space(t), ends(e), results(r), buckets{params, e.arr}, held(0) {}
-
-  // Sum over the threads before this one, and over all; space.sums is free after the next barrier.
-  __device__ u32 scan(u32 own, u32& total) const {
-    const u32 up_to = warp_scan(own);
-    u32 before = 0;
-    if (Team::is_warp) {
-      total = __shfl_sync(~0u, up_to, 31);
-    } else {
-      if (Team::lane() == 31) space.sums[Team::warp()] = up_to;
-      Team::sync();
-      const u32 sum = Team::lane() < Team::warps ? space.sums[Team::lane()] : 0;
-      before = __reduce_add_sync(~0u, Team::lane() < Team::warp() ? sum : 0);
-      total = __reduce_add_sync(~0u, sum);
-    }
-    return before + up_to - own;
-  }
 
   // ---- 1. flag ----
 
@@ -167,7 +106,7 @@ template <class Team, class Results> struct Certifier {
     u32 own = 0;
 #pragma unroll 1
     for (u32 w = begin + Team::lane(); w < end; w += 32) own += __popc(flags_of(w));
-    u32 place = __shfl_sync(~0u, scan(own, flags), 0);
+    u32 place = __shfl_sync(~0u, scan<Team>(space, own, flags), 0);
     if (flags == 0) return;
 #pragma unroll 1
     for (u32 base = begin; base < end; base += 32) {
@@ -246,7 +185,7 @@ template <class Team, class Results> struct Certifier {
     }
     if (known == 0) return true;
     u32 total;
-    scan(better_ones, total);
+    scan<Team>(space, better_ones, total);
     return total == known;
   }
 
@@ -268,7 +207,7 @@ template <class Team, class Results> struct Certifier {
         gather(room, entry, take);
       }
       if (flags == 0) continue;
-      const int n = WINNERS ? 1 : AT_ONCE / 2;  // registers are few where there is a walk beside it
+      const int n = AT_ONCE / 2;
       buckets.each<Team, n>(flags, listed(), [&](const Entry<Key>(&entries)[n], const u32(&)[n], const bool(&there)[n]) {
         bool take[n];
 #pragma unroll
@@ -283,7 +222,7 @@ template <class Team, class Results> struct Certifier {
     u32 own = 0, total;
 #pragma unroll
     for (int j = 0; j < N; ++j) own += take[j];
-    u32 place = scan(own, total);
+    u32 place = scan<Team>(space, own, total);
     if (held + total > room) shrink(room);
     place += held;
 #pragma unroll

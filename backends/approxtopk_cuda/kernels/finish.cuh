@@ -3,12 +3,14 @@
 struct OutputSink {
   const Params& p;
   const RowEnds& ends;
+  __device__ void begin(Key) const {}
   __device__ void operator()(u32 place, Key key, u32 index) const { put(p, ends, place, key, index); }
 };
 
 struct ListSink {
   Key* keys;
   u32* positions;
+  __device__ void begin(Key) const {}
   __device__ void operator()(u32 place, Key key, u32 index) const {
     keys[place] = key;
     positions[place] = index;

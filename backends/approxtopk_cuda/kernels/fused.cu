@@ -82,35 +82,21 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   const u32 list_places = MERGE ? KB * p.tile * p.parts : 0;
   const u32 sort_places = SORTED ? ceil_power_of_two(p.k) : 0;
   const u32 more_places = list_places > sort_places ? list_places : sort_places;  // never both
-  const u32 dead = KB * p.b + more_places;  // when the winners are known
-#if WINNERS
-  const u32 marks = SLOW ? (p.b + 3) / 4 + p.k / KB : 0;
-  const u32 needed = p.entries + marks;  // at the end
-  const u32 places = ((needed > dead ? needed : dead) + 3) / 4 * 4;
-#else
-  const u32 places = (dead + 3) / 4 * 4;  // aligned
-#endif
+  const u32 entries = WINNERS && REPAIR ? p.entries : KB * p.b;
+  const u32 places = (entries + more_places + 3) / 4 * 4;  // aligned
   Key* const keys = (Key*)shared + team * places;
   u32* const positions = (u32*)((Key*)shared + teams * places) + team * places;
-  Key* const more_keys = keys + KB * p.b;
-  u32* const more_positions = positions + KB * p.b;
+  Key* const more_keys = keys + entries;
+  u32* const more_positions = positions + entries;
   Queues queues;
   Place place;
 #if WINNERS
-  __shared__ CertifySpace certify_spaces[teams];
-  CertifySpace& certify_space = certify_spaces[team];
+  __shared__ HiddenSpace hidden_spaces[teams];
+  HiddenSpace& hidden_space = hidden_spaces[team];
   Losses losses;
   losses.keys = (Key*)(shared + teams * places * (sizeof(Key) + 4) + team * Losses::bytes_of(p));
   losses.candidates = keys + (KB - 1) * p.b;
   losses.positions = positions + (KB - 1) * p.b;
-  Area area;
-  area.lost = losses.keys;
-  area.group = GROUP;
-  area.entries = p.entries;
-  area.keys = keys;
-  area.positions = positions;
-  area.counts = positions + p.entries;
-  area.flagged = area.counts + (p.b + 3) / 4;
 #endif
 
   CandidateSink sink;
@@ -142,10 +128,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   __shared__ LossList loss_list;
   if (Team::rank() == 0) loss_list.length = 0;
   Entry<Key> tau = {0, NOWHERE};
-  const QuickWinnerSink quick_output = {written, certify_space, tau};
+  const QuickWinnerSink quick_output = {written, hidden_space, tau};
 #endif
   Entry<Key> worst = {~(Key)0, 0};
-  const WinnerSink output = {written, certify_space, worst};
+  const WinnerSink<Team> output = {written, losses, hidden_space, worst};
 #else
 #if HELD
   const OutputSink& quick_output = written;
@@ -224,29 +210,31 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     cluster_arrive();
     cluster_wait();
     Team::sync();
-    if (block == 0) {
-      const ListSink list = {more_keys, more_positions};
-      const Selector<Team> selector(spaces[team], keys, positions, KB * p.b, p.b);
-      ranked = finish<Team>(p, selector, row, list, output);
-    }
   }
-#if WINNERS
-#if HELD && !REPAIR
-  if (block == 0 && done) certify_quick(p, row, ends, loss_list, tau);
-  if (block == 0 && !done) {
-    const u32 hidden = count_hidden<Team>(p, certify_space, spaces[team], ends, losses, worst, ranked);
-#else
   if (block == 0) {
+    u32 gathered = 0;  // candidates to select from, not those that stage 1 kept
+    do {               // once, but for a row that hides much
+      if (!done || gathered) {
+        const ListSink list = {more_keys, more_positions};
+        const Selector<Team> selector(spaces[team], keys, positions, gathered ? gathered : KB * p.b, gathered ? gathered : p.b);
+        ranked = finish<Team>(p, selector, row, list, output);
+      }
+#if WINNERS
+      u32 hidden = 0;
+      if (gathered == 0) {
 #if HELD
-    const u32 hidden = done ? count_hidden<Team>(p, certify_space, spaces[team], ends, losses, loss_list)
-                            : count_hidden<Team>(p, certify_space, spaces[team], ends, losses, worst, ranked);
-#else
-    const u32 hidden = count_hidden<Team>(p, certify_space, spaces[team], ends, losses, worst, ranked);
+        if (done)
+          hidden = count_hidden<Team>(p, row, ends, hidden_space, spaces[team], losses, loss_list, tau);
+        else
+#endif
+          hidden = count_hidden<Team>(p, row, ends, hidden_space, spaces[team], losses, worst, ranked);
+      }
+#if REPAIR
+      gathered = repair<Team>(p, ends, hidden_space, spaces[team], losses, worst, ranked, hidden, keys, positions, gathered);
 #endif
 #endif
-    settle<Team>(p, area, certify_space, spaces[team], row, ends, hidden, ranked);
+    } while (gathered);
   }
-#endif
   cluster_arrive_only();  // nobody needs this block's memory any more
   cluster_wait();
 }

@@ -2,26 +2,35 @@
 //
 // As many take the places of the worst results: the best hidden element that of the worst, the next one
 // that of the next, as long as they are the better. Sorted results are put in order with them. Where there
-// are more than 32, or more than results whose order is known, certify.cuh repairs: at once (SLOW 1), or in
-// a launch of its own for the rows that are marked (SLOW 0).
+// are more than 32, or more than results whose order is known, results are selected again; see repair.cuh.
 //
-// From the command line: WINNERS (0, 1: certificate or repair is asked for), REPAIR, SLOW, SORTED, KB.
+// From the command line: WINNERS (0, 1: certificate or repair is asked for), REPAIR, SORTED, KB.
 
 #if WINNERS
+struct HiddenSpace : ResultSpace {
+  u32 flags, hidden;   // lengths of lists
+  u32 next;            // the first group that repair has not gathered
+  u32 wrong;           // whether it is clear without them that the answer isn't exact
+  Key worst_keys[32];  // the last results, worst first, where these are best first
+  u32 worst_positions[32];
+  Key hidden_keys[32];
+  u32 hidden_positions[32];
+};
+
 // A hidden element to the list.
-__device__ inline void hide(CertifySpace& space, const Entry<Key>& entry) {
+__device__ inline void hide(HiddenSpace& space, const Entry<Key>& entry) {
   const u32 at = atomicAdd(&space.hidden, 1u);
   if (REPAIR && at < 32) space.hidden_keys[at] = entry.key, space.hidden_positions[at] = entry.index;
 }
 
 #if REPAIR
-__device__ inline Entry<Key> hidden_at(const CertifySpace& space, u32 i) {
+__device__ inline Entry<Key> hidden_at(const HiddenSpace& space, u32 i) {
   const Entry<Key> entry = {space.hidden_keys[i], space.hidden_positions[i]};
   return entry;
 }
 
 // How many hidden elements are better.
-__device__ inline u32 hidden_ahead(const CertifySpace& space, const Entry<Key>& entry, u32 count) {
+__device__ inline u32 hidden_ahead(const HiddenSpace& space, const Entry<Key>& entry, u32 count) {
   u32 ahead = 0;
 #pragma unroll 1
   for (u32 j = 0; j < count; ++j) ahead += better(hidden_at(space, j), entry);
@@ -30,7 +39,7 @@ __device__ inline u32 hidden_ahead(const CertifySpace& space, const Entry<Key>& 
 
 #if SORTED
 // Results are best first, and stay so: from the last to the first they move up.
-template <class Team> __device__ inline void place_hidden(const Params& p, const RowEnds& ends, CertifySpace& space, u32 count) {
+template <class Team> __device__ inline void place_hidden(const Params& p, const RowEnds& ends, HiddenSpace& space, u32 count) {
   const WrittenResults results = {p, ends};
   const RepairedSink output = {p, ends};
   if (Team::rank() < 32) space.sums[Team::rank()] = 0;  // results better than each hidden element
@@ -59,7 +68,7 @@ template <class Team> __device__ inline void place_hidden(const Params& p, const
 }
 #else
 // All hidden elements are better than the worst result.
-template <class Team> __device__ inline void place_hidden(const Params& p, const RowEnds& ends, CertifySpace& space, u32 count) {
+template <class Team> __device__ inline void place_hidden(const Params& p, const RowEnds& ends, HiddenSpace& space, u32 count) {
   if (Team::rank() >= count) return;
   const RepairedSink output = {p, ends};
   const Entry<Key> entry = hidden_at(space, Team::rank());
@@ -69,28 +78,4 @@ template <class Team> __device__ inline void place_hidden(const Params& p, const
 }
 #endif
 #endif
-
-// Whether a row's answer is exact goes out; or (REPAIR) it is made so, at once or later. Hidden elements
-// have been listed before a barrier; the last `ranked` results are the worst, and best first. Ends without
-// a barrier.
-template <class Team>
-__device__ inline void settle(const Params& p, const Area& area, CertifySpace& space, SelectSpace<Team::size>& select_space,
-                              u32 row, const RowEnds& ends, u32 hidden, u32 ranked) {
-#if REPAIR
-  const bool few = hidden <= 32 && hidden <= ranked;
-#if SLOW
-  if (!few) {
-    const WrittenResults results = {p, ends};
-    Certifier<Team, WrittenResults>(p, area, space, select_space, ends, results).repair();
-    return;
-  }
-#else
-  if (Team::rank() == 0) marks_of(p)[row] = !few;
-  if (!few) return;
-#endif
-  if (hidden) place_hidden<Team>(p, ends, space, hidden);
-#else
-  if (Team::rank() == 0) p.exact[row] = hidden == 0;
-#endif
-}
 #endif

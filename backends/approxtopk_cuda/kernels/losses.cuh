@@ -8,7 +8,7 @@
 // greater key than tau is better. Where quick selection found the results, it has listed the few groups to
 // be looked at; see losslist.cuh.
 //
-// From the command line: WINNERS, REPAIR, SLOW, KB, HELD, CLUSTER.
+// From the command line: WINNERS, REPAIR, KB, HELD, CLUSTER.
 
 #if WINNERS
 // What groups of buckets lost, in the memory of the first block of a cluster.
@@ -59,10 +59,32 @@ struct Losses {
 };
 
 // Results go out. The last ones are noted, and a thread remembers its worst.
-struct WinnerSink {
+template <class Team> struct WinnerSink {
   const OutputSink& output;
-  CertifySpace& space;
+  const Losses& losses;
+  HiddenSpace& space;
   Entry<Key>& worst;
+
+  // Groups that will be read again, and hardly any other, are asked of L2 while results are put: where
+  // multiprocessors have no other blocks to wait for them with.
+  __device__ void begin(Key least) const {
+#if REPAIR && TEAM >= 512
+    const Params& p = output.p;
+    const Buckets buckets = {p, output.ends.arr};
+#pragma unroll 1
+    for (u32 base = Team::warp() * 32; base < Losses::groups(p); base += Team::size) {
+      const u32 group = base + Team::lane();
+      u32 left = __ballot_sync(~0u, group < Losses::groups(p) && losses.keys[group] >= least);
+#pragma unroll 1
+      for (; left; left &= left - 1) {
+        const u32 bucket = (base + __ffs(left) - 1) * GROUP;
+        for (u32 step = Team::lane(); step < p.run; step += 32) {
+          prefetch(output.ends.arr + (i64)buckets.index_of(bucket, step) * (STRIDED ? p.in.step : 1));
+        }
+      }
+    }
+#endif
+  }
   __device__ void operator()(u32 place, Key key, u32 index) const {
     output(place, key, index);
     const u32 behind = output.p.k - 1 - place;
@@ -114,24 +136,30 @@ __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, 
   }
 }
 
-// How many elements are hidden from a row's results, which are out; with a certificate alone, whether any
-// are. The last `ranked` results are the worst, and best first; `mine` is the worst that a thread put. Begins
-// and ends without a barrier. Nearly always two barriers and a look at a key are all: more instructions
-// would be new to a multiprocessor, and take long to come.
+// The worst of a row's results, which are out. The last `ranked` of them are the worst, and best first;
+// `mine` is the worst that a thread put. Begins without a barrier; there is one in it.
+template <class Team> __device__ inline Entry<Key> worst_result(HiddenSpace& space, const Entry<Key>& mine, u32 ranked) {
+  if (ranked) {
+    Team::sync();
+    const Entry<Key> tau = {space.worst_keys[0], space.worst_positions[0]};
+    return tau;
+  }
+  const Entry<Key> tau = worst<Team>(space, mine);
+  if (Team::is_warp) Team::sync();
+  return tau;
+}
+
+// How many elements are hidden from a row's results, which are out; a certificate (REPAIR 0) is given at
+// once. `mine` and `ranked` as above. Begins and ends without a barrier. Nearly always two barriers and a
+// look at a key are all: more instructions would be new to a multiprocessor, and take long to come.
 template <class Team>
-__device__ inline u32 count_hidden(const Params& p, CertifySpace& space, SelectSpace<Team::size>& select_space,
-                                   const RowEnds& ends, const Losses& losses, const Entry<Key>& mine, u32 ranked) {
+__device__ inline u32 count_hidden(const Params& p, u32 row, const RowEnds& ends, HiddenSpace& space,
+                                   SelectSpace<Team::size>& select_space, const Losses& losses, const Entry<Key>& mine,
+                                   u32 ranked) {
   const u32 most = SelectSpace<Team::size>::bins, groups = Losses::groups(p);
   u32* const listed = select_space.count;
   if (Team::rank() == 0) space.flags = space.hidden = space.wrong = 0;
-  Entry<Key> tau;
-  if (ranked) {
-    Team::sync();
-    tau.key = space.worst_keys[0], tau.index = space.worst_positions[0];
-  } else {
-    tau = worst<Team>(space, mine);
-    if (Team::is_warp) Team::sync();
-  }
+  const Entry<Key> tau = worst_result<Team>(space, mine, ranked);
   const Entry<Key> bar = {tau.key >> KEY_SHIFT, tau.index};
 #pragma unroll 1
   for (u32 begin = 0; begin < groups; begin += most) {
@@ -152,17 +180,20 @@ __device__ inline u32 count_hidden(const Params& p, CertifySpace& space, SelectS
       if (better(entry, bar) && losses.dropped(listed[i], u, entry)) hide(space, entry);
     });
     Team::sync();
+    if (end == groups) break;
     if (Team::rank() == 0) space.flags = 0;
     Team::sync();
   }
-  return space.hidden + (REPAIR ? 0 : space.wrong);
+  const u32 hidden = space.hidden;
+  if (!REPAIR && Team::rank() == 0) p.exact[row] = !space.wrong && hidden == 0;
+  return hidden;
 }
 
 #if HELD
 // Results of quick selection go out.
 struct QuickWinnerSink {
   const OutputSink& output;
-  CertifySpace& space;
+  HiddenSpace& space;
   Entry<Key>& tau;  // in the thread that puts it
   __device__ void operator()(u32 place, Key key, u32 index) const {
     output(place, key, index);
@@ -175,8 +206,9 @@ struct QuickWinnerSink {
 #if REPAIR
 // The same after quick selection: no barrier, and nothing to do, where no group is listed.
 template <class Team>
-__device__ inline u32 count_hidden(const Params& p, CertifySpace& space, SelectSpace<Team::size>& select_space,
-                                   const RowEnds& ends, const Losses& losses, const LossList& list) {
+__device__ inline u32 count_hidden(const Params& p, u32, const RowEnds& ends, HiddenSpace& space,
+                                   SelectSpace<Team::size>& select_space, const Losses& losses, const LossList& list,
+                                   const Entry<Key>&) {
   if (list.length == 0) return 0;
   u32* const listed = select_space.count;
   if (Team::rank() == 0) space.flags = space.hidden = 0;
@@ -190,7 +222,7 @@ __device__ inline u32 count_hidden(const Params& p, CertifySpace& space, SelectS
   });
   Team::sync();
   const u32 hidden = space.hidden;
-  if (SLOW && (hidden > 32 || hidden > p.k)) {  // what it takes to repair
+  if (hidden > 32 || hidden > p.k) {  // what it takes to repair
     for (u32 i = Team::rank(); i < Losses::groups(p); i += Team::size) losses.keys[i] = 0;
     Team::sync();
     if (Team::rank() < list.length) losses.keys[list.groups[Team::rank()].group] = list.groups[Team::rank()].lost;
@@ -199,11 +231,13 @@ __device__ inline u32 count_hidden(const Params& p, CertifySpace& space, SelectS
   return hidden;
 }
 #else
-// The certificate after quick selection, by the warp of the thread that has tau, without a barrier: the others
-// have done their part.
-__device__ inline void certify_quick(const Params& p, u32 row, const RowEnds& ends, const LossList& list, Entry<Key> tau) {
-  const u32 has = __ballot_sync(~0u, tau.index != NOWHERE), lane = threadIdx.x % 32;
-  if (!has) return;
+// The same after quick selection: a certificate by the warp of the thread that has tau, without a barrier. The
+// others have done their part.
+template <class Team>
+__device__ inline u32 count_hidden(const Params& p, u32 row, const RowEnds& ends, HiddenSpace&, SelectSpace<Team::size>&,
+                                   const Losses&, const LossList& list, Entry<Key> tau) {
+  const u32 has = __ballot_sync(~0u, tau.index != NOWHERE), lane = Team::lane();
+  if (!has) return 0;
   tau.key = __shfl_sync(~0u, tau.key, __ffs(has) - 1), tau.index = __shfl_sync(~0u, tau.index, __ffs(has) - 1);
   bool wrong = lane < list.length && list.groups[lane].lost > tau.key;
   const bool tied = lane < list.length && !wrong && list.flagged(lane, tau);
@@ -214,6 +248,7 @@ __device__ inline void certify_quick(const Params& p, u32 row, const RowEnds& en
   }
   wrong = __any_sync(~0u, wrong);
   if (lane == 0) p.exact[row] = !wrong;
+  return 0;
 }
 #endif
 #endif

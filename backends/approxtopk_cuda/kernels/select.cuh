@@ -32,7 +32,7 @@ template <class Team> struct Selector {
   typedef SelectSpace<Team::size> Space;
   static const int per_thread = Space::bins / Team::size;
   static const u32 usual = sizeof(Key) == 8 ? 2 : 8;  // loads in flight
-  static const u32 margin = WINNERS && REPAIR ? 32 : 0;  // of the worst results, to be ranked if it is cheap
+  static const u32 margin = WINNERS && REPAIR ? 24 : 0;  // of the worst results, to be ranked if it is cheap
   struct __align__(per_thread * 4) Bins {
     u32 of[per_thread];
   };
@@ -277,7 +277,8 @@ template <class Team> struct Selector {
     return inside;
   }
 
-  // The k best to sink(place, key, index), 1 <= k < candidates. G groups of a thread bound them, 0: none.
+  // The k best to sink(place, key, index), 1 <= k <= candidates, after sink.begin(a key that the k-th reaches).
+  // G groups of a thread bound them, 0: none.
   // Returns how many of them, the last ones, are the worst, and best first.
   template <int G, class Sink> __device__ u32 select(u32 k, const Sink& sink) const {
     Key least, greatest;
@@ -288,6 +289,7 @@ template <class Team> struct Selector {
       range_of_all(least, greatest);
     u32 want = k;
     u32 inside = narrow<false>(want, least, greatest, 0);
+    sink.begin(least);
     if (inside == want || inside <= Space::few) return take<false>(k, want, inside, least, greatest, 0, sink);
     const Key tie = least;  // more than a few have one key
     least = 0, greatest = (u32)~0u;

@@ -62,6 +62,12 @@ __device__ inline void await_launch_before() {
 #endif
 }
 
+__device__ inline void prefetch(const void* at) {
+#ifdef __CUDA_ARCH__
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
+#endif
+}
+
 // Adds bits, without a branch.
 __device__ inline void or_if(bool does, u32& x, u32 bits) {
 #ifdef __CUDA_ARCH__

@@ -1,0 +1,98 @@
+// Repair at the end of the fused kernel, of a row that hides more than a few elements.
+//
+// The true top k are among the results outside of some groups of buckets and the elements of these groups
+// that are no worse than tau, the worst of the results. These are gathered where the candidates were, for
+// selection to go on from there: tau rises, and it is the next groups' turn, those that lost a key as good
+// as tau, as many as there is room for. A row that hides much takes longer that way, not more memory.
+//
+// What is gathered is in an order of its own, that of threads leaves no trace.
+//
+// From the command line: WINNERS, REPAIR.
+
+#if WINNERS && REPAIR
+template <class Team> struct Gathered {
+  HiddenSpace& space;
+  Key* const keys;
+  u32* const positions;
+  u32 count;
+
+  // Puts an entry of those threads that say so behind what is there. Ends with a barrier.
+  __device__ void add(const Entry<Key>& entry, bool does) {
+    u32 total, place = count + scan<Team>(space, does, total);
+    if (does) keys[place] = entry.key << KEY_SHIFT, positions[place] = entry.index;
+    count += total;
+    Team::sync();
+  }
+};
+
+// Gathers what there is from group space.next on, to keys and positions, p.entries of them. Returns how many;
+// none where no more groups are to be looked at. Begins and ends with a barrier.
+template <class Team>
+__device__ inline u32 gather(const Params& p, HiddenSpace& space, u32* listed, u32 places, const RowEnds& ends,
+                             const Losses& losses, const Entry<Key>& tau, Key* keys, u32* positions) {
+  const Buckets buckets = {p, ends.arr};
+  const WrittenResults results = {p, ends};
+  const Entry<Key> bar = {tau.key >> KEY_SHIFT, tau.index};
+  const u32 groups = Losses::groups(p), longest = p.run + (p.longer != 0);
+  const u32 room = (p.entries - p.k) / (GROUP * longest), most = room < places ? room : places;
+  Gathered<Team> gathered = {space, keys, positions, 0};
+  Team::sync();
+  for (u32 next = space.next, end; next < groups; next = end) {
+    u32 count = 0;
+    end = groups;
+#pragma unroll 1
+    for (u32 base = next; base < groups && count < most; base += Team::size) {
+      const u32 group = base + Team::rank();
+      const bool flagged = group < groups && losses.keys[group] >= tau.key;
+      u32 total;
+      const u32 place = count + scan<Team>(space, flagged, total);
+      if (flagged && place < most) listed[place] = group;
+      count = count + total < most ? count + total : most;
+      Team::sync();
+    }
+    if (count == 0) return 0;
+    if (count == most) end = listed[most - 1] + 1;
+
+    gathered.count = 0;
+#pragma unroll 1
+    for (u32 base = 0; base < p.k; base += Team::size) {
+      const u32 i = base + Team::rank();
+      const Entry<Key> entry = results.get(i < p.k ? i : 0);
+      const u32 group = buckets.of(entry.index) / GROUP;
+      const bool listed_too = group >= next && group < end && losses.keys[group] >= tau.key;
+      gathered.add(entry, i < p.k && !listed_too);
+    }
+#pragma unroll 1
+    for (u32 base = 0; base < count * longest * GROUP; base += Team::size) {
+      const u32 x = base + Team::rank(), u = x % GROUP, i = x / GROUP % count, step = x / GROUP / count;
+      const u32 bucket = listed[i] * GROUP + u;
+      const bool there = step < p.run + (bucket < p.longer);
+      const u32 index = there ? buckets.index_of(bucket, step) : 0;
+      const Entry<Key> entry = {element_key(ends.arr[index * (STRIDED ? p.in.step : 1)]), index};
+      gathered.add(entry, there && !better(bar, entry));
+    }
+    if (Team::rank() == 0) space.next = end;
+    if (gathered.count > p.k) return gathered.count;
+  }
+  return 0;
+}
+
+// Makes the results of a row the true top k, or begins to: at first they are selected, and `hidden` elements
+// known to be missing; then they are selected from those `gathered`. Returns how many are to be selected from
+// next, 0 where the row is done. `mine`, which is cleared for that, and `ranked`: see worst_result().
+template <class Team>
+__device__ inline u32 repair(const Params& p, const RowEnds& ends, HiddenSpace& space, SelectSpace<Team::size>& select_space,
+                             const Losses& losses, Entry<Key>& mine, u32 ranked, u32 hidden, Key* keys, u32* positions,
+                             u32 gathered) {
+  if (gathered == 0) {
+    if (hidden <= 32 && hidden <= ranked) {
+      if (hidden) place_hidden<Team>(p, ends, space, hidden);
+      return 0;
+    }
+    if (Team::rank() == 0) space.next = 0;
+  }
+  const Entry<Key> tau = worst_result<Team>(space, mine, ranked);
+  mine.key = ~(Key)0, mine.index = 0;
+  return gather<Team>(p, space, select_space.count, SelectSpace<Team::size>::bins, ends, losses, tau, keys, positions);
+}
+#endif
