@@ -220,17 +220,25 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
         ranked = finish<Team>(p, selector, row, list, output);
       }
 #if WINNERS
-      u32 hidden = 0;
       if (gathered == 0) {
+        u32 hidden;
 #if HELD
         if (done)
           hidden = count_hidden<Team>(p, row, ends, hidden_space, spaces[team], losses, loss_list, tau);
         else
 #endif
           hidden = count_hidden<Team>(p, row, ends, hidden_space, spaces[team], losses, worst, ranked);
+        if (!REPAIR || hidden == 0) break;
+#if REPAIR
+        if (hidden <= 32 && hidden <= ranked) {
+          place_hidden<Team>(p, ends, hidden_space, hidden);
+          break;
+        }
+        if (Team::rank() == 0) hidden_space.next = 0;
+#endif
       }
 #if REPAIR
-      gathered = repair<Team>(p, ends, hidden_space, spaces[team], losses, worst, ranked, hidden, keys, positions, gathered);
+      gathered = gather<Team>(p, ends, hidden_space, spaces[team], losses, worst, ranked, keys, positions);
 #endif
 #endif
     } while (gathered);

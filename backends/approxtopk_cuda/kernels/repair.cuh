@@ -26,15 +26,19 @@ template <class Team> struct Gathered {
 };
 
 // Gathers what there is from group space.next on, to keys and positions, p.entries of them. Returns how many;
-// none where no more groups are to be looked at. Begins and ends with a barrier.
+// none where no more groups are to be looked at: the results, which are out, are the true top k. `mine`, cleared
+// for those of the next selection, and `ranked`: see worst_result(). Begins without a barrier, ends with one.
 template <class Team>
-__device__ inline u32 gather(const Params& p, HiddenSpace& space, u32* listed, u32 places, const RowEnds& ends,
-                             const Losses& losses, const Entry<Key>& tau, Key* keys, u32* positions) {
+__device__ inline u32 gather(const Params& p, const RowEnds& ends, HiddenSpace& space, SelectSpace<Team::size>& select_space,
+                             const Losses& losses, Entry<Key>& mine, u32 ranked, Key* keys, u32* positions) {
+  const Entry<Key> tau = worst_result<Team>(space, mine, ranked), bar = {tau.key >> KEY_SHIFT, tau.index};
+  mine.key = ~(Key)0, mine.index = 0;
   const Buckets buckets = {p, ends.arr};
   const WrittenResults results = {p, ends};
-  const Entry<Key> bar = {tau.key >> KEY_SHIFT, tau.index};
+  u32* const listed = select_space.count;
   const u32 groups = Losses::groups(p), longest = p.run + (p.longer != 0);
-  const u32 room = (p.entries - p.k) / (GROUP * longest), most = room < places ? room : places;
+  const u32 room = (p.entries - p.k) / (GROUP * longest), bins = SelectSpace<Team::size>::bins;
+  const u32 most = room < bins ? room : bins;
   Gathered<Team> gathered = {space, keys, positions, 0};
   Team::sync();
   for (u32 next = space.next, end; next < groups; next = end) {
@@ -75,24 +79,5 @@ __device__ inline u32 gather(const Params& p, HiddenSpace& space, u32* listed, u
     if (gathered.count > p.k) return gathered.count;
   }
   return 0;
-}
-
-// Makes the results of a row the true top k, or begins to: at first they are selected, and `hidden` elements
-// known to be missing; then they are selected from those `gathered`. Returns how many are to be selected from
-// next, 0 where the row is done. `mine`, which is cleared for that, and `ranked`: see worst_result().
-template <class Team>
-__device__ inline u32 repair(const Params& p, const RowEnds& ends, HiddenSpace& space, SelectSpace<Team::size>& select_space,
-                             const Losses& losses, Entry<Key>& mine, u32 ranked, u32 hidden, Key* keys, u32* positions,
-                             u32 gathered) {
-  if (gathered == 0) {
-    if (hidden <= 32 && hidden <= ranked) {
-      if (hidden) place_hidden<Team>(p, ends, space, hidden);
-      return 0;
-    }
-    if (Team::rank() == 0) space.next = 0;
-  }
-  const Entry<Key> tau = worst_result<Team>(space, mine, ranked);
-  mine.key = ~(Key)0, mine.index = 0;
-  return gather<Team>(p, space, select_space.count, SelectSpace<Team::size>::bins, ends, losses, tau, keys, positions);
 }
 #endif
