@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from approxtopk.backend import itemsize_of
+
 from .problem import Device, Launch, Problem, Schedule
 from .tiling import Tiling
-from .variants import Kernel, common_defines, element_bytes, entry_bytes, key_bytes
+from .variants import Kernel, common_defines, entry_bytes, key_bytes
 
 __all__ = ["at_its_end", "certified", "lost_group", "settle"]
 
@@ -19,7 +21,7 @@ MAX_SORT = 4096
 _HELD = 16 * 1024
 #: Elements of flagged buckets that a thread holds at a time; as in certify.cuh.
 _GATHERED = 2
-#: Shared memory that `SelectSpace` and `CertifySpace` take at most.
+#: Shared memory that `SelectSpace` and `ResultSpace` take at most.
 _SPACE = 16 * 1024
 _MAX_GRID = 2**31 - 1
 
@@ -28,7 +30,7 @@ def settle(p: Problem, device: Device) -> Problem:
     """The problem as it is to be scheduled: without what it needs not, or cannot have."""
     if p.kb >= min(p.k, -(-p.n // p.b)):  # no bucket can drop one of the true top k
         return replace(p, certificate=False, repair=False)
-    few = p.rows <= device.multiprocessors and p.n * element_bytes(p.dtype) <= _HELD
+    few = p.rows <= device.multiprocessors and p.n * itemsize_of(p.dtype) <= _HELD
     if p.repair and (few or (p.sorted and p.k > MAX_SORT)):  # select from whole rows instead
         whole = replace(p, b=p.n, kb=1, candidates=p.n, interleaved=True)
         return replace(whole, certificate=False, repair=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from approxtopk.backend import itemsize_of
+
 from .exactness import at_its_end, certified, lost_group
 from .problem import Device, Launch, Problem, Schedule
 from .short import short
@@ -13,7 +15,6 @@ from .variants import (
     Kernel,
     Walk,
     common_defines,
-    element_bytes,
     entry_bytes,
     key_bytes,
     registers,
@@ -282,8 +283,8 @@ def _lanes(p: Problem, cluster: int) -> int:
 
     They load 16 bytes each, but 8 of 16-bit elements where that makes 512 of 256.
     """
-    lanes = p.b * element_bytes(p.dtype) // (16 * cluster)
-    half = lanes == 256 and element_bytes(p.dtype) == 2
+    lanes = p.b * itemsize_of(p.dtype) // (16 * cluster)
+    half = lanes == 256 and itemsize_of(p.dtype) == 2
     return 1024 if lanes > 512 else 512 if lanes > 256 or half else 256
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import gcd
 
+from approxtopk.backend import itemsize_of
+
 from .problem import Device, Launch, Problem
-from .variants import Kernel, common_defines, element_bytes, key_bytes
+from .variants import Kernel, common_defines, key_bytes
 
 __all__ = ["short"]
 
@@ -33,7 +35,7 @@ def _layouts(p: Problem, lanes_of_a_row: list[int]) -> Iterator[tuple[int, int]]
     """Lanes of a row and elements of a load that will do, in order of preference."""
     if _drops(p) and not p.interleaved:
         return
-    size = element_bytes(p.dtype)
+    size = itemsize_of(p.dtype)
     aligned = p.alignment if p.step == 1 else 1
     widths = [bytes_ // size for bytes_ in (16, 8, 4) if size <= bytes_ <= aligned]
     for lanes in lanes_of_a_row:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from approxtopk import Request
+from approxtopk.backend import itemsize_of
 
 from .driver import DriverError, Load, OutputLayout, Program, device_of, load
 from .exactness import settle
 from .launch import schedule
 from .problem import Problem, Schedule
-from .variants import element_bytes
 
 __all__ = ["Programs", "Strided", "describe", "make_program", "refuses", "rows_of", "workspace"]
 
@@ -122,7 +122,7 @@ def _collapse(shape: tuple[int, ...], axis: int, arrays: tuple[Strides, ...]) ->
 
 
 def _problem(request: Request, rows: Rows, step: int, address: int) -> Problem:
-    size = element_bytes(request.dtype)
+    size = request.itemsize
     bits = address | 16 | rows.outer_strides[0] * size | rows.inner_strides[0] * size
     problem = Problem(
         dtype=request.dtype,
@@ -150,7 +150,7 @@ def _layout(p: Problem, rows: Rows, axis: int, values: Strided, indices: Strided
     _, value_outer, index_outer = rows.outer_strides
     _, value_inner, index_inner = rows.inner_strides
     value_step, index_step = values.strides[axis], indices.strides[axis]
-    places = math.gcd(value_outer, value_inner, p.b) * element_bytes(p.dtype)
+    places = math.gcd(value_outer, value_inner, p.b) * itemsize_of(p.dtype)
     index_places = math.gcd(index_outer, index_inner, p.b) * p.index_bytes
     aligned = (values.address | indices.address | places | index_places) % 16 == 0
     return OutputLayout(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from approxtopk.backend import itemsize_of
+
 from .problem import Device, Problem
 from .variants import (
     LIMITS,
-    element_bytes,
     entry_bytes,
     key_bytes,
     least_registers,
@@ -88,7 +89,7 @@ def tile_grid(p: Problem, device: Device, most_splits: int) -> Tiling:
     # What a block can hold: whole buckets of a run of memory, in shared memory when merging.
     run = 1
     if p.interleaved and not rows_first:
-        run = min(p.b, max(v, _LEAST_RUN // element_bytes(p.dtype))) if p.b % v == 0 else p.b
+        run = min(p.b, max(v, _LEAST_RUN // itemsize_of(p.dtype))) if p.b % v == 0 else p.b
     most = max(_least_parts(p, v, longest), _floor_power_of_two(space // (rows_at_least * run)))
     lists = _MOST_LISTS // list_bytes(p)
     splits = 1
@@ -119,13 +120,17 @@ def tile_block(p: Problem, device: Device, team: int, cluster: int) -> Tiling | 
     longest = -(-p.n // p.b)
     share = -(-p.b // cluster)
     v = _width(p, device, longest, False, most=team)
-    while cluster > 1 and p.interleaved and p.b % v and _narrower(p, v):
-        v //= 2  # parts for the sake of wide loads take all buckets in one block
     few = p.rows <= device.multiprocessors
     short = team == 32 or (few and p.n <= 8192)
-    while short and p.interleaved and p.b < team * v and _narrower(p, v):
-        v //= 2  # narrow loads cost less than parts to merge
-    if few and p.interleaved and 2 * share == team * v and v * element_bytes(p.dtype) == 16:
+
+    def too_wide(v: int) -> bool:
+        """Whether narrower loads cost less than what comes with these, of a team's threads."""
+        uneven = cluster > 1 and p.b % v > 0  # needs parts, and these all buckets in one block
+        merging = short and p.b < team * v
+        half_idle = few and 2 * share == team * v and v * itemsize_of(p.dtype) == 16
+        return uneven or merging or half_idle
+
+    while p.interleaved and _narrower(p, v) and too_wide(v):
         v //= 2
     whole = cluster == 1 and p.b <= team * v  # a pass takes all buckets
     least = _least_parts(p, v, longest)
@@ -180,12 +185,12 @@ def _width(p: Problem, device: Device, longest: int, rows_first: bool, most: int
         return v
     while v > 1 and not (p.b % v == 0 if p.interleaved else p.n % p.b == 0 and longest % v == 0):
         v //= 2
-    return v if v * element_bytes(p.dtype) in (4, 8, 16) else 1
+    return v if v * itemsize_of(p.dtype) in (4, 8, 16) else 1
 
 
 def _narrower(p: Problem, v: int) -> bool:
     """Whether half as wide a load is one."""
-    return v > 1 and v // 2 * element_bytes(p.dtype) >= 4
+    return v > 1 and v // 2 * itemsize_of(p.dtype) >= 4
 
 
 def _least_parts(p: Problem, v: int, longest: int) -> int:

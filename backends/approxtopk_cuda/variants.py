@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from approxtopk.backend import itemsize_of
+
 __all__ = [
     *("Kernel", "Registers", "Walk"),
-    *("element_bytes", "entry_bytes", "key_bytes", "leaner", "registers"),
+    *("entry_bytes", "key_bytes", "leaner", "registers"),
 ]
 
-_BYTES = {
-    "float16": 2,
-    "bfloat16": 2,
-    "float32": 4,
-    "float64": 8,
-    "int8": 1,
-    "int16": 2,
-    "int32": 4,
-    "int64": 8,
-    "uint8": 1,
-}
 _ELEMENT = {
     "float16": "F16",
     "bfloat16": "BF16",
@@ -43,14 +34,9 @@ LIMITS = (64, 128, 256)
 _MOST_QUEUES = 100
 
 
-def element_bytes(dtype: str) -> int:
-    """Size of an element."""
-    return _BYTES[dtype]
-
-
 def key_bytes(dtype: str) -> int:
     """Size of a candidate's key."""
-    return 8 if _BYTES[dtype] == 8 else 4
+    return 8 if itemsize_of(dtype) == 8 else 4
 
 
 def entry_bytes(dtype: str) -> int:
@@ -145,9 +131,9 @@ def queues_for(dtype: str, kb: int, steps: int, v: int, halves: bool) -> str:
 
     `halves` tells whether the device has maxima of 16-bit halves.
     """
-    if _BYTES[dtype] == 1 and steps < 255 and v >= 4 and halves:
+    if itemsize_of(dtype) == 1 and steps < 255 and v >= 4 and halves:
         return "HalfQueues"
-    if _BYTES[dtype] <= 2 and steps < 65535:
+    if itemsize_of(dtype) <= 2 and steps < 65535:
         return "PackedQueues"
     return "ByteQueues" if kb > 1 and steps < 255 else "PairQueues"
 
@@ -161,7 +147,7 @@ def queue_registers(dtype: str, kb: int, v: int, queues: str) -> int:
 
 def widest_load(dtype: str, kb: int, alignment: int, steps: int, halves: bool) -> int:
     """Most neighbouring elements a thread can take: by alignment, and by registers for queues."""
-    size = _BYTES[dtype]
+    size = itemsize_of(dtype)
     v = max(1, alignment // size)
     while v > 1:
         held = queue_registers(dtype, kb, v, queues_for(dtype, kb, steps, v, halves))
@@ -196,7 +182,7 @@ def registers(
     at_most: int = 8,
 ) -> Registers:
     """Loads in flight that fit, in the first of `limits` that holds the queues and `more`."""
-    words = max(1, v * _BYTES[dtype] // 4)
+    words = max(1, v * itemsize_of(dtype) // 4)
     merged = kb * (key_bytes(dtype) // 4 + 1)  # while two lists are merged, from shared memory
     held = max(queue_registers(dtype, kb, v, queues), merged if kb > 4 else 0)
     extra = max(1, kb // 2) * (key_bytes(dtype) // 4) + (6 if v >= 16 else 0)
@@ -210,7 +196,7 @@ def registers(
 def least_registers(dtype: str, kb: int, v: int, queues: str) -> int:
     """Fewest that will do for walking, with two loads in flight, and then selecting."""
     key = key_bytes(dtype)
-    loads = 2 * max(1, v * _BYTES[dtype] // 4)
+    loads = 2 * max(1, v * itemsize_of(dtype) // 4)
     extra = max(1, kb // 2) * (key // 4)
     return _SELECTION[key] + queue_registers(dtype, kb, v, queues) + extra + loads
 
@@ -220,8 +206,8 @@ def wave_limits(dtype: str, kb: int) -> tuple[int, ...]:
 
     But the more arithmetic an element needs, the more threads it takes to do it meanwhile.
     """
-    if _BYTES[dtype] == 8 or (_BYTES[dtype] == 4 and kb > 4):
+    if itemsize_of(dtype) == 8 or (itemsize_of(dtype) == 4 and kb > 4):
         return LIMITS
-    if _BYTES[dtype] == 4 and kb > 1:
+    if itemsize_of(dtype) == 4 and kb > 1:
         return (96 if kb == 2 else 72, *LIMITS[1:])
     return LIMITS[1:]

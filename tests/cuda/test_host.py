@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from approxtopk_cuda.variants import Walk, common_defines, element_bytes, queues_for
+from approxtopk.backend import itemsize_of
+from approxtopk_cuda.variants import Walk, common_defines, queues_for
 from approxtopk_numpy.keys import order_keys
 
 KERNELS = Path(__file__).parents[2] / "backends" / "approxtopk_cuda" / "kernels"
@@ -65,7 +66,7 @@ def random_bits(dtype: str, size: int, rng: np.random.Generator) -> np.ndarray:
 def test_keys(tmp_path: Path, dtype: str, largest: bool) -> None:
     library = build(tmp_path, dtype, largest, walk_of(1, 1, "PairQueues"))
     elements = random_bits(dtype, 20000, np.random.default_rng(0))
-    keys = np.empty(elements.size, np.uint64 if element_bytes(dtype) == 8 else np.uint32)
+    keys = np.empty(elements.size, np.uint64 if itemsize_of(dtype) == 8 else np.uint32)
     back = np.empty_like(elements)
     unclear = np.empty(elements.size, np.uint8)
     library.keys_of(
@@ -124,7 +125,7 @@ def test_walk(
     row = random_bits(dtype, n + v, np.random.default_rng(n))
     keys = order_keys(row[:n], largest)
     lists = tile * parts
-    out_keys = np.zeros((lists, kb), np.uint64 if element_bytes(dtype) == 8 else np.uint32)
+    out_keys = np.zeros((lists, kb), np.uint64 if itemsize_of(dtype) == 8 else np.uint32)
     out_positions = np.zeros((lists, kb), np.uint32)
     numbers = np.array([1, 0, 1, n, b, tile, parts, splits, 1], np.uint32)
     runs = np.array_split(np.arange(n), b)  # the longer ones first
