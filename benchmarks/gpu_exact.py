@@ -101,8 +101,8 @@ def main() -> None:
                 flush=True,
             )
         del buffers
-    if len(sys.argv) > 1:
-        save(sys.argv[1], results=results)
+        if len(sys.argv) > 1:
+            save(sys.argv[1], results=results)  # kept if time runs out
 
 
 if __name__ == "__main__":

@@ -94,8 +94,8 @@ def main() -> None:
         }
         results += [time_plan(work, b, kb, buffers, peers) for b, kb in work.plans]
         del buffers
-    if len(sys.argv) > 1:
-        save(sys.argv[1], results=results)
+        if len(sys.argv) > 1:
+            save(sys.argv[1], results=results)  # kept if time runs out
 
 
 if __name__ == "__main__":

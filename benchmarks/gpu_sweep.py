@@ -120,8 +120,8 @@ def main() -> None:
         case["fitted"] = (rows, n, k, dtype) not in OTHERS
         report(case)
         workloads.append(case)
-    if len(sys.argv) > 1:
-        save(sys.argv[1], workloads=workloads)
+        if len(sys.argv) > 1:
+            save(sys.argv[1], workloads=workloads)  # kept if time runs out
 
 
 if __name__ == "__main__":
