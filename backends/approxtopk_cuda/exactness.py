@@ -66,7 +66,7 @@ class Inside:
 
 
 def at_its_end(p: Problem, tiling: Tiling, more: int) -> Inside | None:
-    """For a team with `more` places than its candidates; None where nothing is asked."""
+    """For a team with `more` places beyond its candidates'; None where nothing is asked."""
     if not (p.certificate or p.repair):
         return None
     group = lost_group(p, tiling)

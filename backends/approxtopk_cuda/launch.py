@@ -233,9 +233,10 @@ def _space(p: Problem, team: int) -> int:
 
 
 def _certify_space(p: Problem, v: int, held: bool) -> int:
-    """Static shared memory of a team for certificate and repair; see certify.cuh, losslist.cuh."""
+    """Static shared memory of a team for certificate and repair; see hidden.cuh, losslist.cuh."""
     key = key_bytes(p.dtype)
-    return 640 + 96 * key + (8 + 32 * (1 + v) * (key + 4) if held else 0)
+    group = 2 * key + -(-v * (key + 4) // key) * key  # with what aligns it
+    return 640 + 96 * key + (8 + 32 * group if held else 0)
 
 
 def _is_quick(p: Problem) -> bool:

@@ -177,3 +177,18 @@ def test_repair_of_a_row_that_hides_nearly_everything(
     plan = check(p, Device(multiprocessors=1), arr, tmp_path)
     field = dict(plan.launches[0].fields)
     assert p.k + p.n // p.b <= field["entries"] < p.k + 2 * (p.n // p.b)
+
+
+def test_listed_groups_of_which_none_hides_anything(tmp_path: Path) -> None:
+    """A group is a bucket where loads are as narrow as an element; none is read again."""
+    p = problem(2, 20000, 20, 2048, 1, "float64", alignment=8, repair=True)
+    rng = np.random.default_rng(0)
+    arr = rng.standard_normal((2, 20000))
+    for row in arr:
+        buckets = rng.permutation(p.b)
+        row[buckets[:20]] += 100  # the results
+        row[buckets[20:26]] += 50  # and what comes next, two in a bucket
+        row[buckets[20:26] + p.b] += 50
+    plan = check(p, Device(), arr, tmp_path)
+    macros = dict(plan.launches[0].kernel.defines)
+    assert (macros["HELD"], macros["V"]) == ("1", "1")

@@ -4,7 +4,7 @@
 // that of the next, as long as they are the better. Sorted results are put in order with them. Where there
 // are more than 32, or more than results whose order is known, results are selected again; see repair.cuh.
 //
-// From the command line: WINNERS (0, 1: certificate or repair is asked for), REPAIR, SORTED, KB.
+// From the command line: WINNERS (0, 1: certificate or repair is asked for), REPAIR, SORTED.
 
 #if WINNERS
 struct HiddenSpace : ResultSpace {

@@ -8,7 +8,7 @@
 // greater key than tau is better. Where quick selection found the results, it has listed the few groups to
 // be looked at; see losslist.cuh.
 //
-// From the command line: WINNERS, REPAIR, KB, HELD, CLUSTER.
+// From the command line: WINNERS, REPAIR, HELD, CLUSTER, TEAM, KEY_SHIFT, STRIDED.
 
 #if WINNERS
 // What groups of buckets lost, in the memory of the first block of a cluster.
@@ -38,7 +38,7 @@ struct Losses {
 #endif
   }
 
-  // Whether a bucket of a group dropped this element, or one as good.
+  // Whether a bucket of a group dropped this element.
   __device__ bool dropped(u32 group, u32 u, const Entry<Key>& entry) const {
     const u32 bucket = group * GROUP + u;
     const Entry<Key> last = {candidates[bucket] >> KEY_SHIFT, positions[bucket]};
@@ -65,8 +65,8 @@ template <class Team> struct WinnerSink {
   HiddenSpace& space;
   Entry<Key>& worst;
 
-  // Groups that will be read again, and hardly any other, are asked of L2 while results are put: where
-  // multiprocessors have no other blocks to wait for them with.
+  // Groups that will be read again are asked of L2 while results are put: where multiprocessors have no
+  // other blocks to wait for them with. Hardly any others are, but where values tie with the least.
   __device__ void begin(Key least) const {
 #if REPAIR && TEAM >= 512
     const Params& p = output.p;
@@ -216,6 +216,7 @@ __device__ inline u32 count_hidden(const Params& p, u32, const RowEnds& ends, Hi
   const Entry<Key> tau = {space.worst_keys[0], space.worst_positions[0]}, bar = {tau.key >> KEY_SHIFT, tau.index};
   if (Team::rank() < list.length && list.flagged(Team::rank(), tau)) listed[atomicAdd(&space.flags, 1u)] = Team::rank();
   Team::sync();
+  if (GROUP == 1 && space.flags == 0) return 0;  // Buckets::each divides by their number
   read_groups<Team>(p, ends.arr, space.flags, [&](u32 i) { return list.groups[listed[i]].group; },
                     [&](const Entry<Key>& entry, u32 i, u32 u) {
     if (better(entry, bar) && list.dropped(listed[i], u, entry)) hide(space, entry);

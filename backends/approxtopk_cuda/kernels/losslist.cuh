@@ -51,7 +51,7 @@ struct LossList {
 #endif
   }
 
-  // Whether a bucket of the i-th group dropped this element, or one as good.
+  // Whether a bucket of the i-th group dropped this element.
   __device__ bool dropped(u32 i, u32 u, const Entry<Key>& entry) const {
     const Entry<Key> last = {groups[i].last_keys[u] >> KEY_SHIFT, groups[i].last_positions[u]};
     return better(last, entry);

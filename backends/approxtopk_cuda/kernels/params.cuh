@@ -15,7 +15,7 @@ struct Params {
   u32* positions;
   Key* spare_keys;  // sort: where a pass writes what the next one reads
   u32* spare_positions;
-  u8* exact;        // certify: a byte for each row
+  u8* exact;        // certificates: a byte for each row
   i64 rows;
   Rows in, out, index_out;
   u32 inner;
@@ -31,7 +31,7 @@ struct Params {
   u32 width;        // sort: of the runs that a pass merges
   u32 entries;      // repair: places of a row for what it gathers
   u32 range;        // certify: buckets that are looked at together
-  u32 run, longer;  // certify: buckets have `run` elements, the first `longer` of them one more
+  u32 run, longer;  // exactness: buckets have `run` elements, the first `longer` of them one more
   u32 droppers;     // certify: the first so many are longer than kb, so that they drop elements
   u32 group;        // certify: buckets that share a best key lost
   u32 lets_next;    // whether the next launch may begin once all blocks of this one run

@@ -9,7 +9,7 @@
 // Three barriers, of a block or of all blocks of a cluster. Nothing in the result depends on the
 // order of threads.
 //
-// From the command line: HELD (0, 1), where candidates are: in registers or in memory.
+// From the command line: HELD (0, 1), where candidates are: in registers or in memory; WINNERS.
 
 #if HELD
 // Candidates of a thread in its registers.

@@ -3,11 +3,12 @@
 // The true top k are among the results outside of some groups of buckets and the elements of these groups
 // that are no worse than tau, the worst of the results. These are gathered where the candidates were, for
 // selection to go on from there: tau rises, and it is the next groups' turn, those that lost a key as good
-// as tau, as many as there is room for. A row that hides much takes longer that way, not more memory.
+// as tau (where values tie with it, many that hide nothing), as many as there is room for. A row that hides
+// much takes longer that way, not more memory.
 //
 // What is gathered is in an order of its own, that of threads leaves no trace.
 //
-// From the command line: WINNERS, REPAIR.
+// From the command line: WINNERS, REPAIR, KEY_SHIFT, STRIDED.
 
 #if WINNERS && REPAIR
 template <class Team> struct Gathered {
