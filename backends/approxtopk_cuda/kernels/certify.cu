@@ -36,8 +36,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) certify(const 
 #endif
     if (LOST) area.lost = p.spare_keys + row * ((p.b + p.group - 1) / p.group);
     const RowEnds ends = ends_of(p, row);
-    const WrittenResults results = {p, ends};
-    Certifier<Team, WrittenResults> certifier(p, area, space, select_space, ends, results);
+    Certifier<Team> certifier(p, area, space, select_space, ends);
     const bool exact = certifier.certify();
     Team::sync();
 #if REPAIR

@@ -32,13 +32,13 @@ struct Area {
   u32* flagged;  // list of buckets
 };
 
-template <class Team, class Results> struct Certifier {
+template <class Team> struct Certifier {
   const Params& p;
   const Area& area;
   ResultSpace& space;
   SelectSpace<Team::size>& select_space;
   const RowEnds& ends;
-  const Results results;
+  const WrittenResults results;
   const Buckets buckets;
   u32 first, flags;  // buckets before the range; flagged ones in it
   Entry<Key> tau;    // of the results; while repairing the k-th best so far, or worse
@@ -46,9 +46,8 @@ template <class Team, class Results> struct Certifier {
   u32 tau_bucket;    // where it is
   u32 held;          // entries gathered
 
-  __device__ Certifier(const Params& params, const Area& a, ResultSpace& s, SelectSpace<Team::size>& t, const RowEnds& e,
-                       const Results& r)
-      : p(params), area(a), space(s), select_space(t), ends(e), results(r), buckets{params, e.arr}, held(0) {}
+  __device__ Certifier(const Params& params, const Area& a, ResultSpace& s, SelectSpace<Team::size>& t, const RowEnds& e)
+      : p(params), area(a), space(s), select_space(t), ends(e), results{params, e}, buckets{params, e.arr}, held(0) {}
 
   // ---- 1. flag ----
 

@@ -50,7 +50,7 @@ struct CandidateSink {
   __device__ void operator()(u32, u32 bucket, const Entry<Key> (&best)[KB], Key best_lost) const {
     if (bucket0 + bucket >= b) return;
 #if WINNERS && MERGE
-    Losses::put(lost + bucket0 + bucket, best_lost);
+    store_in_first(lost + bucket0 + bucket, best_lost);
 #endif
 #pragma unroll
     for (int i = 0; i < KB; ++i) put(i * b + bucket0 + bucket, best[i].key, best[i].index);

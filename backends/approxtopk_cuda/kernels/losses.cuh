@@ -29,14 +29,7 @@ struct Losses {
 #endif
 
   // Before the barrier that candidates wait for too.
-  __device__ void set(u32 group, Key lost) const { put(keys + group, lost); }
-  __device__ static void put(Key* at, Key x) {
-#if CLUSTER > 1
-    store_remote(remote(at, 0), x);
-#else
-    *at = x;
-#endif
-  }
+  __device__ void set(u32 group, Key lost) const { store_in_first(keys + group, lost); }
 
   // Whether a bucket of a group dropped this element.
   __device__ bool dropped(u32 group, u32 u, const Entry<Key>& entry) const {

@@ -27,20 +27,13 @@ struct LossList {
 #endif
     if (at >= room) return;
     Group& to = groups[at];
-    put(&to.lost, queues.lost_key());
-    put(&to.group, group);
+    store_in_first(&to.lost, queues.lost_key());
+    store_in_first(&to.group, group);
 #pragma unroll
     for (int u = 0; u < V; ++u) {
-      put(to.last_keys + u, queues[u].key(KB - 1));
-      put(to.last_positions + u, index_at(queues[u], place, u, KB - 1));
+      store_in_first(to.last_keys + u, queues[u].key(KB - 1));
+      store_in_first(to.last_positions + u, index_at(queues[u], place, u, KB - 1));
     }
-  }
-  template <class T> __device__ static void put(T* at, T x) {
-#if CLUSTER > 1
-    store_remote(remote(at, 0), x);
-#else
-    *at = x;
-#endif
   }
   // For any block of the cluster.
   __device__ u32 length_anywhere() const {
