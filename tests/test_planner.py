@@ -320,7 +320,7 @@ def test_exact_plans_are_nearly_the_fastest_that_were_measured():
         times.setdefault((case, entry["n"], entry["k"]), {})[entry["b"], entry["kb"]] = entry["us"]
     for (case, n, k), plans in times.items():
         chosen = plan(n, k, recall=1.0)
-        assert (chosen.b, chosen.kb) in plans, "the planner has changed: run benchmarks/gpu_exact.py"
+        assert (chosen.b, chosen.kb) in plans, "the planner has changed: run gpu_exact.py"
         assert plans[chosen.b, chosen.kb] <= 1.1 * min(plans.values()), case
     assert len(times) == 10
 
