@@ -77,13 +77,13 @@ def check_random(seed: int, folder: Path) -> None:
     check(p, device, rows_of(p.dtype, p.rows, n, seed), folder)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_random_problems(seed: int, tmp_path: Path) -> None:
     check_random(seed, tmp_path)
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("seed", range(12, 512))
+@pytest.mark.parametrize("seed", range(8, 512))
 def test_more_random_problems(seed: int, tmp_path: Path) -> None:
     check_random(seed, tmp_path)
 
@@ -163,7 +163,7 @@ def test_long_lists_of_several_blocks(
     assert dict(plan.launches[0].fields)["splits"] == splits
 
 
-@pytest.mark.parametrize("more", [{}, {"sorted": True}, {"largest": False}])
+@pytest.mark.parametrize("more", [{"sorted": True}, {"largest": False}])
 def test_repair_of_a_row_that_hides_nearly_everything(
     more: dict[str, bool], tmp_path: Path
 ) -> None:
