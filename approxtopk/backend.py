@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 __all__ = ["ArrayInfo", "Backend", "BackendSpec", "Request"]
@@ -121,6 +121,7 @@ class Request:
         return self.device.partition(":")[0]
 
 
+@cache
 def itemsize_of(dtype: str) -> int:
     """Bytes of an element, by the number in its dtype's name."""
     return int("".join(filter(str.isdigit, dtype))) // 8

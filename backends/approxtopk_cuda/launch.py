@@ -112,7 +112,7 @@ def _kernel(
 
 def _walk(p: Problem, tiling: Tiling, least: int = 0, more: int = 0) -> tuple[Walk, int]:
     """The walk, and the registers of its threads, of which `least` can be had anyway."""
-    few = least >= 128  # threads of a multiprocessor; one load for each step is as many as can be
+    few = least >= 128  # threads of a multiprocessor, so that each has many loads in flight
     limits = LIMITS[1:] if few else tiling.limits
     at_most = 16 if few and tiling.steps >= 16 else 8
     queues, strided = tiling.queues, p.step != 1

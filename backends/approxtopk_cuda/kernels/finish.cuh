@@ -19,8 +19,8 @@ struct ListSink {
 
 __device__ inline u32 ceil_power_of_two(u32 x) { return x <= 1 ? 1 : 1u << bit_length(x - 1); }
 
-// From the command line: ALL (0, 1), whether there are no more candidates than k, nor repaired rows; GROUPS (1, 2, 4, 8; 0
-// for none) of a thread's candidates bound the k best; QUICK, SORTED, LISTED (0, 1).
+// From the command line: ALL (0, 1), whether there are no more candidates than k, and no repair; GROUPS (1, 2,
+// 4, 8; 0 for none) of a thread's candidates bound the k best; QUICK, SORTED, LISTED (0, 1).
 
 // The k best to a sink; returns as Selector::select.
 template <class Team, class Sink>
