@@ -22,29 +22,29 @@ _FOLDER = Path(__file__).parent / "kernels"
 #: What each kernel file needs before it, in order.
 _PARTS = {
     "stage1": (
-        *("element", "params", "output", "team", "merge"),
+        *("element", "multiplier", "params", "output", "team", "merge"),
         *("ranking", "queue", "chunk", "stage1"),
     ),
     "fused": (
-        *("element", "params", "output", "team", "cluster", "merge"),
+        *("element", "multiplier", "params", "output", "team", "cluster", "merge"),
         *("ranking", "queue", "chunk", "stage1"),
         *("listed", "select", "losslist", "quick", "sort", "finish"),
         *("buckets", "results", "hidden", "losses", "repair"),
     ),
     "extract": (
-        *("element", "params", "output", "team", "merge"),
+        *("element", "multiplier", "params", "output", "team", "merge"),
         *("ranking", "queue", "chunk", "stage1", "buckets"),
     ),
-    "short": ("element", "params", "output", "team", "merge", "listed", "chunk"),
+    "short": ("element", "multiplier", "params", "output", "team", "merge", "listed", "chunk"),
     "stage2": (
-        *("element", "params", "output", "team", "cluster", "merge"),
+        *("element", "multiplier", "params", "output", "team", "cluster", "merge"),
         *("listed", "select", "quick", "sort", "finish"),
     ),
     "certify": (
-        *("element", "params", "output", "team", "cluster", "merge"),
+        *("element", "multiplier", "params", "output", "team", "cluster", "merge"),
         *("listed", "select", "quick", "sort", "finish", "buckets", "results", "certify"),
     ),
-    "sort": ("element", "params", "output", "team", "merge", "sort"),
+    "sort": ("element", "multiplier", "params", "output", "team", "merge", "sort"),
 }
 
 _cache: dict[tuple[Kernel, str], bytes] = {}

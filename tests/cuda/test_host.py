@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 def build(folder: Path, dtype: str, largest: bool, walk: Walk) -> Any:
     """A shared library of the kernels' single-thread code."""
     sources = folder / "sources.cuh"
-    parts = ("element", "params", "ranking", "queue", "chunk", "stage1")
+    parts = ("element", "multiplier", "params", "ranking", "queue", "chunk", "stage1")
     sources.write_text("\n".join((KERNELS / f"{part}.cuh").read_text() for part in parts))
     macros = {**common_defines(dtype, largest, 8, 256, 1), **walk.defines()}
     library = folder / f"{dtype}{int(largest)}{hash(walk)}.so"

@@ -92,12 +92,12 @@ template <class K, int N> struct ByteQueue {
       // A newcomer ahead of this word pushes in the last step of the word before it.
       const u32 moved = w && before[w * 4 - 1] ? steps[w - 1] >> 24 : step;
       const int last = w * 4 + 3 < N ? w * 4 + 3 : N - 1;
-      u32 selector = one_at(last % 4, last % 4 + 1);
+      u32 selector = (u32)x * (unknown_one() * 0x30000u) + one_at(last % 4, last % 4 + 1);
 #pragma unroll
       for (int i = last - 1; i >= w * 4; --i) {
-        if (before[i]) selector = one_at(i % 4, last % 4 + 1);
+        add_if(before[i], selector, one_at(i % 4, last % 4 + 1) - one_at(i % 4 + 1, last % 4 + 1));
       }
-      if (before[last]) steps[w] = permute<true>(steps[w], moved, selector);
+      permute_if(before[last], steps[w], moved, selector);
     }
     return lost;
   }
@@ -125,7 +125,7 @@ template <class K, int N> struct ByteQueue {
     for (int i = N - 2; i >= 0; --i) {
       add_if(less >= keys[i], selector, other_after(i, N) - other_after(i + 1, N));
     }
-    steps[0] = permute<false>(steps[0], newcomers, selector);
+    permute_if(true, steps[0], newcomers, selector);
     return merge_pair<Wholes>(list.keys, more, less);
   }
 
@@ -146,33 +146,18 @@ template <class K, int N> struct ByteQueue {
     return more;
   }
 
-  // By the multiplier, as a product with one that the assembler must not know for one: the integer
-  // unit is what bounds a walk.
-  __device__ static void add_if(bool condition, u32& x, u32 y) {
+  // Not the intrinsic, which cuts a selector's digits to three bits by one more operation.
+  __device__ static void permute_if(bool condition, u32& word, u32 newcomers, u32 selector) {
 #ifdef __CUDA_ARCH__
-    u32 one;
-    asm("mov.u32 %0, %%nctaid.y;" : "=r"(one));
-    asm("{.reg .pred p; setp.ne.u32 p, %1, 0; @p mad.lo.u32 %0, %2, %3, %0;}" : "+r"(x) : "r"((u32)condition), "r"(one), "r"(y));
+    asm("{.reg .pred p; setp.ne.u32 p, %1, 0; @p prmt.b32 %0, %0, %2, %3;}" : "+r"(word) : "r"((u32)condition), "r"(newcomers), "r"(selector));
 #else
-    if (condition) x += y;
-#endif
-  }
-
-  // KNOWN: the selector is one of a few constants; the intrinsic for any looks at three bits of each
-  // digit only, by one more operation, but leaves the assembler more freedom.
-  template <bool KNOWN> __device__ static u32 permute(u32 word, u32 newcomers, u32 selector) {
-#ifdef __CUDA_ARCH__
-    if (KNOWN) return __byte_perm(word, newcomers, selector);
-    u32 result;
-    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(result) : "r"(word), "r"(newcomers), "r"(selector));
-    return result;
-#else
+    if (!condition) return;
     u32 result = 0;
     for (int i = 0; i < 4; ++i) {
       const u32 from = selector >> (4 * i) & 7;
       result |= (from < 4 ? word >> (8 * from) & 0xFF : newcomers >> (8 * (from - 4)) & 0xFF) << (8 * i);
     }
-    return result;
+    word = result;
 #endif
   }
 
