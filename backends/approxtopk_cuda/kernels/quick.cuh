@@ -2,7 +2,8 @@
 //
 // 1. bound   Each warp takes its threads' best candidates and publishes the r-th of them. If g of the
 //            published reach x, g * r candidates do: the ceil(k / r)-th of them is a lower bound of
-//            the k-th candidate. With r = 3 k / (2 warps), 1.7 to 2 k candidates reach it.
+//            the k-th candidate. With r between k / warps, where these are few, and 3/2 of that, 1.7 to
+//            2 k candidates reach it.
 // 2. list    These go into one list, whose order does not matter, for
 // 3. rank    each place in the output is found by comparing all pairs.
 //
@@ -84,6 +85,7 @@ template <class Team> struct StoredCandidates {
 template <class Team, int BLOCKS> struct Quick {
   static const u32 warps = Team::warps * BLOCKS;
   static const u32 loads = (warps + 31) / 32;
+  static const u32 quarters = warps >= 32 ? 6 : warps >= 16 ? 5 : 4;  // of k / warps
   SelectSpace<Team::size>& space;
 
   __device__ static void sync() {
@@ -94,7 +96,7 @@ template <class Team, int BLOCKS> struct Quick {
 
   // A key that at least k candidates reach, of which threads know their best.
   __device__ Key bound(u32 k, Key best) const {
-    const u32 each = (3 * k + 2 * warps - 1) / (2 * warps);
+    const u32 each = (quarters * k + 4 * warps - 1) / (4 * warps);
     Key rest = best, mine = 0;
 #pragma unroll 1
     for (u32 i = 0; i < each; ++i) {  // taking equal ones out together only lowers the bound
