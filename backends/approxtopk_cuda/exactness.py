@@ -76,7 +76,7 @@ def at_its_end(p: Problem, tiling: Tiling, more: int) -> Inside | None:
     return Inside(
         _aligned(entries + more) * entry_bytes(p.dtype) + losses * key_bytes(p.dtype),
         {"WINNERS": 1, "LOST": 1, "REPAIR": p.repair},
-        (*_bucket_fields(p, p.b), ("entries", entries)),
+        (*_bucket_fields(p), ("entries", entries)),
     )
 
 
@@ -85,11 +85,10 @@ def lost_group(p: Problem, tiling: Tiling) -> int:
     return tiling.v if p.interleaved and tiling.parts == 1 else 1
 
 
-def _bucket_fields(p: Problem, in_range: int) -> tuple[tuple[str, int], ...]:
-    """What the kernels are told of buckets, `in_range` of which they look at together."""
+def _bucket_fields(p: Problem) -> tuple[tuple[str, int], ...]:
+    """What the kernels are told of the lengths of buckets."""
     run, longer = divmod(p.n, p.b)
-    droppers = p.b if run > p.kb else longer if run == p.kb else 0
-    return (("range", in_range), ("run", run), ("longer", longer), ("droppers", droppers))
+    return (("run", run), ("longer", longer))
 
 
 def _certify(p: Problem, device: Device, group: int) -> tuple[Launch, int]:
@@ -125,7 +124,13 @@ def _certify(p: Problem, device: Device, group: int) -> tuple[Launch, int]:
         GROUPS="0",
     )
     kernel = Kernel("certify", "certify", tuple(sorted(macros.items())))
-    fields = (*_bucket_fields(p, buckets), ("rows", p.rows), ("entries", entries), ("group", group))
+    run, longer = divmod(p.n, p.b)
+    droppers = p.b if run > p.kb else longer if run == p.kb else 0
+    fields = (
+        *_bucket_fields(p),
+        *(("rows", p.rows), ("range", buckets), ("droppers", droppers)),
+        *(("entries", entries), ("group", group)),
+    )
     grid = min(p.rows, _MAX_GRID)
     launch = Launch(kernel, grid, threads, 4 * (places + marks), fields=fields, certifies=True)
     return launch, 0 if shared else p.rows * entries

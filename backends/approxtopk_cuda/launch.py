@@ -206,7 +206,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
         SORTED=p.sorted,
         LISTED=0,
         SHARED=1,
-        ALL=p.k == p.candidates and not p.repair,
+        ALL=p.k == p.candidates and inside is None,
         QUICK=quick,
         HELD=held,
         GROUPS=_groups(p.k, p.b * p.kb, team),
@@ -235,7 +235,7 @@ def _space(p: Problem, team: int) -> int:
 def _certify_space(p: Problem, v: int, held: bool) -> int:
     """Static shared memory of a team for certificate and repair; see hidden.cuh, losslist.cuh."""
     key = key_bytes(p.dtype)
-    group = 2 * key + -(-v * (key + 4) // key) * key  # with what aligns it
+    group = -(-(v + 1) * (key + 4) // 16) * 16  # aligned
     return 640 + 96 * key + (8 + 32 * group if held else 0)
 
 

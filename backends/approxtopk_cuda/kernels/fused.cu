@@ -127,11 +127,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #if HELD
   __shared__ LossList loss_list;
   if (Team::rank() == 0) loss_list.length = 0;
-  Entry<Key> tau = {0, NOWHERE};
-  const QuickWinnerSink quick_output = {written, hidden_space, tau};
+  Entry<Key> tied = {0, NOWHERE};
+  const QuickWinnerSink quick_output = {written, hidden_space, loss_list, row, tied};
 #endif
-  Entry<Key> worst = {~(Key)0, 0};
-  const WinnerSink<Team> output = {written, losses, hidden_space, worst};
+  const WinnerSink<Team> output = {written, losses, hidden_space};
 #else
 #if HELD
   const OutputSink& quick_output = written;
@@ -140,7 +139,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #endif
   await_launch_before();
   bool done = false;
-  [[maybe_unused]] u32 ranked = p.k;
+  [[maybe_unused]] u32 hidden = 0, next = 0;  // elements; the first group that repair has not gathered
   const u32 passes = HELD || (MERGE && INTERLEAVED) ? 1 : p.passes;  // they are launched for no more
   for (u32 pass = 0; pass < passes; ++pass) {
     sink.bucket0 = (block * passes + pass) * p.tile;
@@ -159,8 +158,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #else
     const HeldCandidates candidates = {queues, place, 0};
 #endif
+    // What is left to do after it is here, and not where the other rows go on: code is fetched as it stands.
     done = finish_held<Team>(p, spaces[team], candidates, quick_output);
-    if (done) break;
+    if (__builtin_expect(done, 1)) {
+#if WINNERS && REPAIR
+      if (block == 0) hidden = count_hidden<Team>(p, ends, hidden_space, spaces[team], losses, loss_list);
+      if (hidden > few_hidden(p.k)) break;
+      if (__builtin_expect(hidden > 0, 0)) place_hidden<Team>(p, ends, hidden_space, hidden);
+#elif WINNERS
+      if (block == 0) certify_tied<Team>(p, row, ends, loss_list, tied);
+#endif
+      cluster_arrive_only();
+      cluster_wait();
+      return;
+    }
 #endif
 #if WINNERS && !MERGE
     if (active && bucket < p.b) losses.set(bucket / GROUP, queues.lost_key());
@@ -212,8 +223,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     Team::sync();
   }
   if (block == 0) {
-    u32 gathered = 0;  // candidates to select from, not those that stage 1 kept
-    do {               // once, but for a row that hides much
+    u32 ranked = p.k;   // of the results, the last ones, that are the worst
+    u32 gathered = 0;   // candidates to select from, not those that stage 1 kept
+    do {                // once, but for a row that hides much
       if (!done || gathered) {
         const ListSink list = {more_keys, more_positions};
         const Selector<Team> selector(spaces[team], keys, positions, gathered ? gathered : KB * p.b, gathered ? gathered : p.b);
@@ -221,24 +233,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
       }
 #if WINNERS
       if (gathered == 0) {
-        u32 hidden;
-#if HELD
-        if (done)
-          hidden = count_hidden<Team>(p, row, ends, hidden_space, spaces[team], losses, loss_list, tau);
-        else
-#endif
-          hidden = count_hidden<Team>(p, row, ends, hidden_space, spaces[team], losses, worst, ranked);
-        if (!REPAIR || hidden == 0) break;
+        if (!done) hidden = count_hidden<Team>(p, row, ends, hidden_space, spaces[team], losses, ranked);
 #if REPAIR
-        if (hidden <= 32 && hidden <= ranked) {
-          place_hidden<Team>(p, ends, hidden_space, hidden);
+        if (hidden <= few_hidden(ranked)) {
+          if (hidden) place_hidden<Team>(p, ends, hidden_space, hidden);
           break;
         }
-        if (Team::rank() == 0) hidden_space.next = 0;
 #endif
       }
 #if REPAIR
-      gathered = gather<Team>(p, ends, hidden_space, spaces[team], losses, worst, ranked, keys, positions);
+      gathered = gather<Team>(p, ends, hidden_space, spaces[team], losses, next, keys, positions);
 #endif
 #endif
     } while (gathered);

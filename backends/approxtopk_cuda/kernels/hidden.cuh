@@ -9,7 +9,6 @@
 #if WINNERS
 struct HiddenSpace : ResultSpace {
   u32 flags, hidden;   // lengths of lists
-  u32 next;            // the first group that repair has not gathered
   u32 wrong;           // whether it is clear without them that the answer isn't exact
   Key worst_keys[32];  // the last results, worst first, where these are best first
   u32 worst_positions[32];
@@ -24,6 +23,9 @@ __device__ inline void hide(HiddenSpace& space, const Entry<Key>& entry) {
 }
 
 #if REPAIR
+// How many hidden elements take the places of the worst results, `ranked` of which are best first.
+__device__ inline u32 few_hidden(u32 ranked) { return ranked < 32 ? ranked : 32; }
+
 __device__ inline Entry<Key> hidden_at(const HiddenSpace& space, u32 i) {
   const Entry<Key> entry = {space.hidden_keys[i], space.hidden_positions[i]};
   return entry;

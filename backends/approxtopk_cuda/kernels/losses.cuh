@@ -51,12 +51,11 @@ struct Losses {
   }
 };
 
-// Results go out. The last ones are noted, and a thread remembers its worst.
+// Results go out. The last ones are noted.
 template <class Team> struct WinnerSink {
   const OutputSink& output;
   const Losses& losses;
   HiddenSpace& space;
-  Entry<Key>& worst;
 
   // Groups that will be read again are asked of L2 while results are put: where multiprocessors have no
   // other blocks to wait for them with. Hardly any others are, but where values tie with the least.
@@ -67,7 +66,7 @@ template <class Team> struct WinnerSink {
 #pragma unroll 1
     for (u32 base = Team::warp() * 32; base < Losses::groups(p); base += Team::size) {
       const u32 group = base + Team::lane();
-      u32 left = __ballot_sync(~0u, group < Losses::groups(p) && losses.keys[group] >= least);
+      u32 left = __ballot_sync(~0u, group < Losses::groups(p) && losses.keys[group] > least);
 #pragma unroll 1
       for (; left; left &= left - 1) {
         const u32 bucket = (base + __ffs(left) - 1) * GROUP;
@@ -82,8 +81,6 @@ template <class Team> struct WinnerSink {
     output(place, key, index);
     const u32 behind = output.p.k - 1 - place;
     if (behind < (REPAIR ? 32 : 1)) space.worst_keys[behind] = key, space.worst_positions[behind] = index;
-    const Entry<Key> entry = {key, index};
-    if (better(worst, entry)) worst = entry;
   }
 };
 
@@ -129,42 +126,27 @@ __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, 
   }
 }
 
-// The worst of a row's results, which are out. The last `ranked` of them are the worst, and best first;
-// `mine` is the worst that a thread put. Begins without a barrier; there is one in it.
-template <class Team> __device__ inline Entry<Key> worst_result(HiddenSpace& space, const Entry<Key>& mine, u32 ranked) {
-  if (ranked) {
-    Team::sync();
-    const Entry<Key> tau = {space.worst_keys[0], space.worst_positions[0]};
-    return tau;
-  }
-  const Entry<Key> tau = worst<Team>(space, mine);
-  if (Team::is_warp) Team::sync();
-  return tau;
-}
-
 // How many elements are hidden from a row's results, which are out; a certificate (REPAIR 0) is given at
-// once. `mine` and `ranked` as above. Begins and ends without a barrier. Nearly always two barriers and a
+// once. The last `ranked` results are the worst, and best first. Begins and ends without a barrier. Nearly always two barriers and a
 // look at a key are all: more instructions would be new to a multiprocessor, and take long to come.
 template <class Team>
 __device__ inline u32 count_hidden(const Params& p, u32 row, const RowEnds& ends, HiddenSpace& space,
-                                   SelectSpace<Team::size>& select_space, const Losses& losses, const Entry<Key>& mine,
-                                   u32 ranked) {
+                                   SelectSpace<Team::size>& select_space, const Losses& losses, u32 ranked) {
   const u32 most = SelectSpace<Team::size>::bins, groups = Losses::groups(p);
   u32* const listed = select_space.count;
   if (Team::rank() == 0) space.flags = space.hidden = space.wrong = 0;
-  const Entry<Key> tau = worst_result<Team>(space, mine, ranked);
+  Team::sync();
+  const Entry<Key> tau = {space.worst_keys[0], space.worst_positions[0]};
   const Entry<Key> bar = {tau.key >> KEY_SHIFT, tau.index};
 #pragma unroll 1
   for (u32 begin = 0; begin < groups; begin += most) {
     const u32 end = groups - begin < most ? groups : begin + most;
     bool any = false;
     for (u32 group = begin + Team::rank(); group < end; group += Team::size) {
-      if (!losses.flagged(group, tau)) continue;
-      any = true;
       if (!REPAIR && losses.keys[group] > tau.key)
-        space.wrong = 1;
-      else
-        listed[atomicAdd(&space.flags, 1u)] = group;
+        any = true, space.wrong = 1;
+      else if (losses.flagged(group, tau))
+        any = true, listed[atomicAdd(&space.flags, 1u)] = group;
     }
     if (!__builtin_expect(Team::any(any), 0)) continue;
     if (!REPAIR && space.wrong) break;
@@ -178,36 +160,57 @@ __device__ inline u32 count_hidden(const Params& p, u32 row, const RowEnds& ends
     Team::sync();
   }
   const u32 hidden = space.hidden;
-  if (!REPAIR && Team::rank() == 0) p.exact[row] = !space.wrong && hidden == 0;
+#if REPAIR
+  if (hidden > few_hidden(ranked)) {  // repair looks at keys alone, and values may tie
+    for (u32 group = Team::rank(); group < groups; group += Team::size) {
+      if (!losses.flagged(group, tau)) losses.keys[group] = 0;
+    }
+  }
+#else
+  if (Team::rank() == 0) p.exact[row] = !space.wrong && hidden == 0;
+#endif
   return hidden;
 }
 
 #if HELD
-// Results of quick selection go out.
+// Results of quick selection go out. Whoever has the worst gives the certificate, but where a lost key ties with it.
 struct QuickWinnerSink {
   const OutputSink& output;
   HiddenSpace& space;
-  Entry<Key>& tau;  // in the thread that puts it
+  const LossList& list;
+  u32 row;
+  Entry<Key>& tied;  // the worst, in its thread
+
   __device__ void operator()(u32 place, Key key, u32 index) const {
     output(place, key, index);
     const u32 behind = output.p.k - 1 - place;
-    if (!REPAIR && behind == 0) tau.key = key, tau.index = index;
-    if (REPAIR && behind < 32) space.worst_keys[behind] = key, space.worst_positions[behind] = index;
+#if REPAIR
+    if (behind < 32) space.worst_keys[behind] = key, space.worst_positions[behind] = index;
+#else
+    if (behind) return;
+    bool wrong = false, ties = false;
+#pragma unroll 1
+    for (u32 i = 0; i < list.length; ++i) wrong |= list.groups[i].lost > key, ties |= list.groups[i].lost == key;
+    if (wrong || !ties)
+      output.p.exact[row] = !wrong;
+    else
+      tied.key = key, tied.index = index;
+#endif
   }
 };
 
 #if REPAIR
 // The same after quick selection: no barrier, and nothing to do, where no group is listed.
 template <class Team>
-__device__ inline u32 count_hidden(const Params& p, u32, const RowEnds& ends, HiddenSpace& space,
-                                   SelectSpace<Team::size>& select_space, const Losses& losses, const LossList& list,
-                                   const Entry<Key>&) {
+__device__ inline u32 count_hidden(const Params& p, const RowEnds& ends, HiddenSpace& space,
+                                   SelectSpace<Team::size>& select_space, const Losses& losses, const LossList& list) {
   if (list.length == 0) return 0;
   u32* const listed = select_space.count;
   if (Team::rank() == 0) space.flags = space.hidden = 0;
   Team::sync();
   const Entry<Key> tau = {space.worst_keys[0], space.worst_positions[0]}, bar = {tau.key >> KEY_SHIFT, tau.index};
-  if (Team::rank() < list.length && list.flagged(Team::rank(), tau)) listed[atomicAdd(&space.flags, 1u)] = Team::rank();
+  const bool flagged = Team::rank() < list.length && list.flagged(Team::rank(), tau);
+  if (flagged) listed[atomicAdd(&space.flags, 1u)] = Team::rank();
   Team::sync();
   if (GROUP == 1 && space.flags == 0) return 0;  // Buckets::each divides by their number
   read_groups<Team>(p, ends.arr, space.flags, [&](u32 i) { return list.groups[listed[i]].group; },
@@ -216,33 +219,29 @@ __device__ inline u32 count_hidden(const Params& p, u32, const RowEnds& ends, Hi
   });
   Team::sync();
   const u32 hidden = space.hidden;
-  if (hidden > 32 || hidden > p.k) {  // what it takes to repair
+  if (hidden > few_hidden(p.k)) {  // what it takes to repair
     for (u32 i = Team::rank(); i < Losses::groups(p); i += Team::size) losses.keys[i] = 0;
     Team::sync();
-    if (Team::rank() < list.length) losses.keys[list.groups[Team::rank()].group] = list.groups[Team::rank()].lost;
+    if (flagged) losses.keys[list.groups[Team::rank()].group] = list.groups[Team::rank()].lost;
     Team::sync();
   }
   return hidden;
 }
 #else
-// The same after quick selection: a certificate by the warp of the thread that has tau, without a barrier. The
-// others have done their part.
+// A certificate after quick selection where lost keys tie with the worst result, by the warp of its thread.
 template <class Team>
-__device__ inline u32 count_hidden(const Params& p, u32 row, const RowEnds& ends, HiddenSpace&, SelectSpace<Team::size>&,
-                                   const Losses&, const LossList& list, Entry<Key> tau) {
+__device__ inline void certify_tied(const Params& p, u32 row, const RowEnds& ends, const LossList& list, Entry<Key> tau) {
   const u32 has = __ballot_sync(~0u, tau.index != NOWHERE), lane = Team::lane();
-  if (!has) return 0;
+  if (__builtin_expect(!has, 1)) return;
   tau.key = __shfl_sync(~0u, tau.key, __ffs(has) - 1), tau.index = __shfl_sync(~0u, tau.index, __ffs(has) - 1);
-  bool wrong = lane < list.length && list.groups[lane].lost > tau.key;
-  const bool tied = lane < list.length && !wrong && list.flagged(lane, tau);
-  if (!__any_sync(~0u, wrong) && __builtin_expect(__any_sync(~0u, tied), 0)) {
+  bool wrong = false;
+  if (__any_sync(~0u, lane < list.length && list.flagged(lane, tau))) {
     const Entry<Key> bar = {tau.key >> KEY_SHIFT, tau.index};
     read_groups<TeamOf<32>>(p, ends.arr, list.length, [&](u32 i) { return list.groups[i].group; },
                             [&](const Entry<Key>& entry, u32 i, u32 u) { wrong |= better(entry, bar) && list.dropped(i, u, entry); });
   }
   wrong = __any_sync(~0u, wrong);
   if (lane == 0) p.exact[row] = !wrong;
-  return 0;
 }
 #endif
 #endif

@@ -10,11 +10,11 @@
 #if WINNERS && HELD
 struct LossList {
   static const u32 room = 32;
-  struct Group {
-    Key lost;
-    u32 group;
+  struct __align__(16) Group {  // so that a thread stores 16 bytes at once
     Key last_keys[V];
     u32 last_positions[V];
+    Key lost;
+    u32 group;
   };
   Group groups[room];
   u32 length;
@@ -27,13 +27,19 @@ struct LossList {
 #endif
     if (at >= room) return;
     Group& to = groups[at];
+    Key last_keys[V];
+    u32 last_positions[V];
+#pragma unroll
+    for (int u = 0; u < V; ++u) last_keys[u] = queues[u].key(KB - 1), last_positions[u] = index_at(queues[u], place, u, KB - 1);
+#if CLUSTER > 1
+    store_remote<V>(remote(to.last_keys, 0), last_keys);
+    store_remote<V>(remote(to.last_positions, 0), last_positions);
+#else
+    store<SHARED_MEMORY>(to.last_keys, last_keys);
+    store<SHARED_MEMORY>(to.last_positions, last_positions);
+#endif
     store_in_first(&to.lost, queues.lost_key());
     store_in_first(&to.group, group);
-#pragma unroll
-    for (int u = 0; u < V; ++u) {
-      store_in_first(to.last_keys + u, queues[u].key(KB - 1));
-      store_in_first(to.last_positions + u, index_at(queues[u], place, u, KB - 1));
-    }
   }
   // For any block of the cluster.
   __device__ u32 length_anywhere() const {

@@ -26,14 +26,14 @@ template <class Team> struct Gathered {
   }
 };
 
-// Gathers what there is from group space.next on, to keys and positions, p.entries of them. Returns how many;
-// none where no more groups are to be looked at: the results, which are out, are the true top k. `mine`, cleared
-// for those of the next selection, and `ranked`: see worst_result(). Begins without a barrier, ends with one.
+// Gathers what there is from group `next` on, to keys and positions, p.entries of them. Returns how many;
+// none where no more groups are to be looked at: the results, which are out, are the true top k. Begins
+// without a barrier, ends with one.
 template <class Team>
 __device__ inline u32 gather(const Params& p, const RowEnds& ends, HiddenSpace& space, SelectSpace<Team::size>& select_space,
-                             const Losses& losses, Entry<Key>& mine, u32 ranked, Key* keys, u32* positions) {
-  const Entry<Key> tau = worst_result<Team>(space, mine, ranked), bar = {tau.key >> KEY_SHIFT, tau.index};
-  mine.key = ~(Key)0, mine.index = 0;
+                             const Losses& losses, u32& next, Key* keys, u32* positions) {
+  Team::sync();
+  const Entry<Key> tau = {space.worst_keys[0], space.worst_positions[0]}, bar = {tau.key >> KEY_SHIFT, tau.index};
   const Buckets buckets = {p, ends.arr};
   const WrittenResults results = {p, ends};
   u32* const listed = select_space.count;
@@ -42,7 +42,7 @@ __device__ inline u32 gather(const Params& p, const RowEnds& ends, HiddenSpace& 
   const u32 most = room < bins ? room : bins;
   Gathered<Team> gathered = {space, keys, positions, 0};
   Team::sync();
-  for (u32 next = space.next, end; next < groups; next = end) {
+  for (u32 end; next < groups; next = end) {
     u32 count = 0;
     end = groups;
 #pragma unroll 1
@@ -67,17 +67,21 @@ __device__ inline u32 gather(const Params& p, const RowEnds& ends, HiddenSpace& 
       const bool listed_too = group >= next && group < end && losses.keys[group] >= tau.key;
       gathered.add(entry, i < p.k && !listed_too);
     }
+    const u32 total = count * longest;
 #pragma unroll 1
-    for (u32 base = 0; base < count * longest * GROUP; base += Team::size) {
-      const u32 x = base + Team::rank(), u = x % GROUP, i = x / GROUP % count, step = x / GROUP / count;
-      const u32 bucket = listed[i] * GROUP + u;
-      const bool there = step < p.run + (bucket < p.longer);
+    for (u32 base = 0; base < total * GROUP; base += Team::size) {
+      const u32 x = (base + Team::rank()) / GROUP, u = (base + Team::rank()) % GROUP;
+      const u32 i = INTERLEAVED ? x % count : x / longest, step = INTERLEAVED ? x / count : x % longest;
+      const u32 bucket = listed[x < total ? i : 0] * GROUP + u;
+      const bool there = x < total && step < p.run + (bucket < p.longer);
       const u32 index = there ? buckets.index_of(bucket, step) : 0;
       const Entry<Key> entry = {element_key(ends.arr[index * (STRIDED ? p.in.step : 1)]), index};
       gathered.add(entry, there && !better(bar, entry));
     }
-    if (Team::rank() == 0) space.next = end;
-    if (gathered.count > p.k) return gathered.count;
+    if (gathered.count > p.k) {
+      next = end;
+      return gathered.count;
+    }
   }
   return 0;
 }

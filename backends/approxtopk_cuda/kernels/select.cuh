@@ -36,6 +36,7 @@ template <class Team> struct Selector {
   typedef SelectSpace<Team::size> Space;
   static const int per_thread = Space::bins / Team::size;
   static const u32 usual = sizeof(Key) == 8 ? 2 : 8;  // loads in flight
+  static const bool ranks = WINNERS;  // whether the worst result has to be told
   static const u32 margin = WINNERS && REPAIR ? 24 : 0;  // of the worst results, to be ranked if it is cheap
   struct __align__(per_thread * 4) Bins {
     u32 of[per_thread];
@@ -271,13 +272,16 @@ template <class Team> struct Selector {
     return least;
   }
 
+  // Whether some of those inside are wanted and it takes another look to tell which.
+  __device__ static bool not_found(u32 want, u32 inside) { return inside > Space::few && (ranks || inside != want); }
+
   // Narrows the range until it holds little else than is wanted: all above it, and the `want` best in
   // it. Only a single key can be of too many.
   template <bool TIES> __device__ u32 narrow(u32& want, Key& least, Key& greatest, Key tie) const {
     u32 inside;
     do {
       inside = cut<TIES>(want, least, greatest, tie);
-    } while (inside != want && inside > Space::few && greatest > least);
+    } while (not_found(want, inside) && greatest > least);
     return inside;
   }
 
@@ -294,7 +298,7 @@ template <class Team> struct Selector {
     u32 want = k;
     u32 inside = narrow<false>(want, least, greatest, 0);
     sink.begin(least);
-    if (inside == want || inside <= Space::few) return take<false>(k, want, inside, least, greatest, 0, sink);
+    if (!not_found(want, inside)) return take<false>(k, want, inside, least, greatest, 0, sink);
     const Key tie = least;  // more than a few have one key
     least = 0, greatest = (u32)~0u;
     inside = narrow<true>(want, least, greatest, tie);
@@ -306,7 +310,7 @@ template <class Team> struct Selector {
   template <bool TIES, class Sink>
   __device__ u32 take(u32 k, u32 want, u32 inside, Key least, Key greatest, Key tie, const Sink& sink) const {
     const u32 ahead = TIES ? 1 : usual;
-    const bool all = margin ? inside > Space::few : inside == want;
+    const bool all = !ranks && inside == want;
     // Those in the range too, or none of them: then the greatest key there is has none above it.
     const Key from = all ? least : greatest + 1;
     const bool none = !all && greatest == (TIES ? (Key)(u32)~0u : (Key)~(Key)0);
