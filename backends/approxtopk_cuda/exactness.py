@@ -70,8 +70,10 @@ def at_its_end(p: Problem, tiling: Tiling, more: int) -> Inside | None:
     if not (p.certificate or p.repair):
         return None
     group = lost_group(p, tiling)
-    # Repair gathers results and, at the least, one group of buckets where candidates were.
-    entries = max(p.b * p.kb, p.repair * (p.k + group * -(-p.n // p.b)))
+    # Repair gathers results and groups of buckets where candidates were: one at the least, and so
+    # many that it need not select too often.
+    gathered = max(group * -(-p.n // p.b), min(p.k // 2, p.n - p.k))
+    entries = max(p.b * p.kb, p.repair * (p.k + gathered))
     losses = _aligned(-(-p.b // group)) + (_aligned(tiling.lists) if tiling.parts > 1 else 0)
     return Inside(
         _aligned(entries + more) * entry_bytes(p.dtype) + losses * key_bytes(p.dtype),

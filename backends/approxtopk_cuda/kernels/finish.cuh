@@ -4,6 +4,7 @@ struct OutputSink {
   const Params& p;
   const RowEnds& ends;
   __device__ void begin(Key) const {}
+  __device__ void begin_ranks() const {}
   __device__ void operator()(u32 place, Key key, u32 index) const { put(p, ends, place, key, index); }
 };
 

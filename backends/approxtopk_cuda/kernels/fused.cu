@@ -127,8 +127,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #if HELD
   __shared__ LossList loss_list;
   if (Team::rank() == 0) loss_list.length = 0;
+  Key most = 0;
   Entry<Key> tied = {0, NOWHERE};
-  const QuickWinnerSink quick_output = {written, hidden_space, loss_list, row, tied};
+  const QuickWinnerSink quick_output = {written, hidden_space, loss_list, row, most, tied};
 #endif
   const WinnerSink<Team> output = {written, losses, hidden_space};
 #else
@@ -162,7 +163,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     done = finish_held<Team>(p, spaces[team], candidates, quick_output);
     if (__builtin_expect(done, 1)) {
 #if WINNERS && REPAIR
-      if (block == 0) hidden = count_hidden<Team>(p, ends, hidden_space, spaces[team], losses, loss_list);
+      if (block == 0) hidden = count_hidden<Team>(p, ends, hidden_space, spaces[team], losses, loss_list, most);
       if (hidden > few_hidden(p.k)) break;
       if (__builtin_expect(hidden > 0, 0)) place_hidden<Team>(p, ends, hidden_space, hidden);
 #elif WINNERS

@@ -77,6 +77,7 @@ template <class Team> struct WinnerSink {
     }
 #endif
   }
+  __device__ void begin_ranks() const {}
   __device__ void operator()(u32 place, Key key, u32 index) const {
     output(place, key, index);
     const u32 behind = output.p.k - 1 - place;
@@ -179,36 +180,36 @@ struct QuickWinnerSink {
   HiddenSpace& space;
   const LossList& list;
   u32 row;
+  Key& most;         // the best key lost of those that are listed
   Entry<Key>& tied;  // the worst, in its thread
 
+  // Of warps that have waited for the list.
+  __device__ void begin_ranks() const { most = warp_max(threadIdx.x % 32 < list.length ? list.groups[threadIdx.x % 32].lost : 0); }
   __device__ void operator()(u32 place, Key key, u32 index) const {
     output(place, key, index);
     const u32 behind = output.p.k - 1 - place;
 #if REPAIR
     if (behind < 32) space.worst_keys[behind] = key, space.worst_positions[behind] = index;
 #else
-    if (behind) return;
-    bool wrong = false, ties = false;
-#pragma unroll 1
-    for (u32 i = 0; i < list.length; ++i) wrong |= list.groups[i].lost > key, ties |= list.groups[i].lost == key;
-    if (wrong || !ties)
-      output.p.exact[row] = !wrong;
-    else
-      tied.key = key, tied.index = index;
+    if (behind == 0) {
+      output.p.exact[row] = most < key;
+      if (most == key) tied.key = key, tied.index = index;
+    }
 #endif
   }
 };
 
 #if REPAIR
-// The same after quick selection: no barrier, and nothing to do, where no group is listed.
+// The same after quick selection: no barrier where no group is listed, one where none lost a key as good as tau.
 template <class Team>
 __device__ inline u32 count_hidden(const Params& p, const RowEnds& ends, HiddenSpace& space,
-                                   SelectSpace<Team::size>& select_space, const Losses& losses, const LossList& list) {
+                                   SelectSpace<Team::size>& select_space, const Losses& losses, const LossList& list, Key most) {
   if (list.length == 0) return 0;
   u32* const listed = select_space.count;
   if (Team::rank() == 0) space.flags = space.hidden = 0;
   Team::sync();
   const Entry<Key> tau = {space.worst_keys[0], space.worst_positions[0]}, bar = {tau.key >> KEY_SHIFT, tau.index};
+  if (most < tau.key) return 0;
   const bool flagged = Team::rank() < list.length && list.flagged(Team::rank(), tau);
   if (flagged) listed[atomicAdd(&space.flags, 1u)] = Team::rank();
   Team::sync();

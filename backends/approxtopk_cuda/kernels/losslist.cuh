@@ -19,13 +19,15 @@ struct LossList {
   Group groups[room];
   u32 length;
 
-  __device__ void add(const Queues& queues, const Place& place, u32 group) {
+  // A place for one more; `room` or more if there is none.
+  __device__ u32 reserve() {
 #if CLUSTER > 1
-    const u32 at = add_remote(remote(&length, 0), 1);
+    return add_remote(remote(&length, 0), 1);
 #else
-    const u32 at = atomicAdd(&length, 1u);
+    return atomicAdd(&length, 1u);
 #endif
-    if (at >= room) return;
+  }
+  __device__ void put(u32 at, const Queues& queues, const Place& place, u32 group) {
     Group& to = groups[at];
     Key last_keys[V];
     u32 last_positions[V];

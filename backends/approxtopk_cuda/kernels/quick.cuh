@@ -44,10 +44,17 @@ struct HeldCandidates {
     }
   }
 
-  // Lists what the thread's buckets lost, where it may matter.
-  __device__ void list_losses() const {
+  // A place to list what the thread's buckets lost, where it may matter, and listing it there.
+  __device__ u32 reserve_losses() const {
 #if WINNERS
-    if (queues.lost_key() >= least) losses.add(queues, place, group);
+    return queues.lost_key() >= least ? losses.reserve() : NOWHERE;
+#else
+    return NOWHERE;
+#endif
+  }
+  __device__ void list_losses(u32 at) const {
+#if WINNERS
+    if (at < LossList::room) losses.put(at, queues, place, group);
 #endif
   }
   // Whether they are too many. Any thread may ask, behind a barrier.
@@ -77,7 +84,8 @@ template <class Team> struct StoredCandidates {
       if (x >= least) f(true, x, selector.positions[i]);
     });
   }
-  __device__ void list_losses() const {}  // they are in memory
+  __device__ u32 reserve_losses() const { return NOWHERE; }  // they are in memory
+  __device__ void list_losses(u32) const {}
   __device__ bool lost_much() const { return false; }
 };
 
@@ -158,14 +166,17 @@ template <class Team, int BLOCKS> struct Quick {
     return false;
   }
 
-  // Gives the k best to sink(place, key, index), best first; there are at least k, and the list is clear.
+  // Gives the k best to sink(place, key, index), best first, after sink.begin_ranks(); there are at least k, and the
+  // list is clear.
   // Returns false, and has done nothing, where too many reach the bound, or lost keys do. A thread's `best` is the greatest
   // key of its `candidates`, 0 if it has none. Begins with a barrier and ends without.
   template <class Candidates, class Sink>
   __device__ bool select(u32 k, Key best, Candidates candidates, const Sink& sink) const {
     const Key least = bound(k, best);
     if (!least) return refuse();  // empty places have this key
-    const u32 own = best >= least ? candidates.count(least) : 0, before = warp_scan(own);
+    const u32 own = best >= least ? candidates.count(least) : 0;
+    const u32 lost_at = own ? candidates.reserve_losses() : NOWHERE;  // its answer takes long
+    const u32 before = warp_scan(own);
     u32 first = 0;
     if (Team::lane() == 31 && before) {
       first = reserve(before);
@@ -179,14 +190,17 @@ template <class Team, int BLOCKS> struct Quick {
         at += reaches;
       });
     }
-    if (own) candidates.list_losses();
+    candidates.list_losses(lost_at);
     sync();
     u32 length = space.list.length;
 #if CLUSTER > 1
     if (BLOCKS > 1) length = load_remote(remote(&space.list.length, 0));
 #endif
     if (length > space.list.room || candidates.lost_much()) return refuse();
-    if (BLOCKS == 1 || cluster_rank() == 0) space.list.template rank<Team>(length, k, 0, sink);
+    if (BLOCKS == 1 || cluster_rank() == 0) {
+      sink.begin_ranks();
+      space.list.template rank<Team>(length, k, 0, sink);
+    }
     return true;
   }
 };

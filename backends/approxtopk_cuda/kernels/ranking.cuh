@@ -75,13 +75,12 @@ template <class Lanes, int N> struct Ranking {
   }
 
   __device__ u32 insert_two(u32 x, u32 y) {
-    const u32 more = Lanes::greater(x, y), less = Lanes::less(x, y);
-    if constexpr (N == 1) {
-      const u32 lost = Lanes::greater(Lanes::less(at[0], more), less);
+    if constexpr (N == 1) {  // of three, what is neither the greatest nor the least
+      const u32 all = sum(sum(at[0], x), y), least = Lanes::less(Lanes::less(at[0], x), y);
       at[0] = Lanes::greater(Lanes::greater(at[0], x), y);
-      return lost;
+      return difference(difference(all, at[0]), least);
     } else {
-      return merge_pair<Lanes>(at, more, less);
+      return merge_pair<Lanes>(at, Lanes::greater(x, y), Lanes::less(x, y));
     }
   }
 };
