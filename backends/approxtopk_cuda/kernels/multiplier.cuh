@@ -25,16 +25,18 @@ __device__ inline void add_if(bool does, u32& x, u32 y) {
 // x + y and x - y.
 __device__ inline u32 sum(u32 x, u32 y) {
 #ifdef __CUDA_ARCH__
-  asm("mad.lo.u32 %0, %1, %2, %0;" : "+r"(x) : "r"(y), "r"(unknown_one()));
-  return x;
+  u32 result;
+  asm("mad.lo.u32 %0, %1, %2, %3;" : "=r"(result) : "r"(y), "r"(unknown_one()), "r"(x));
+  return result;
 #else
   return x + y;
 #endif
 }
 __device__ inline u32 difference(u32 x, u32 y) {
 #ifdef __CUDA_ARCH__
-  asm("mad.lo.u32 %0, %1, %2, %0;" : "+r"(x) : "r"(y), "r"(0u - unknown_one()));
-  return x;
+  u32 result;
+  asm("mad.lo.u32 %0, %1, %2, %3;" : "=r"(result) : "r"(y), "r"(0u - unknown_one()), "r"(x));
+  return result;
 #else
   return x - y;
 #endif

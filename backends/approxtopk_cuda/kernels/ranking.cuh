@@ -75,12 +75,20 @@ template <class Lanes, int N> struct Ranking {
   }
 
   __device__ u32 insert_two(u32 x, u32 y) {
-    if constexpr (N == 1) {  // of three, what is neither the greatest nor the least
-      const u32 all = sum(sum(at[0], x), y), least = Lanes::less(Lanes::less(at[0], x), y);
-      at[0] = Lanes::greater(Lanes::greater(at[0], x), y);
-      return difference(difference(all, at[0]), least);
-    } else {
+    if constexpr (N > 2) {
       return merge_pair<Lanes>(at, Lanes::greater(x, y), Lanes::less(x, y));
+    } else {
+      // What is dropped is all less what is kept, and of two the lesser is the least of all. For longer
+      // rankings the multiplier has no time.
+      u32 dropped = difference(sum(sum(at[0], x), y), Lanes::less(Lanes::less(at[N - 1], x), y));
+      if constexpr (N == 1) {
+        at[0] = Lanes::greater(Lanes::greater(at[0], x), y);
+      } else {
+        dropped = sum(dropped, at[1]);
+        merge_pair<Lanes>(at, Lanes::greater(x, y), Lanes::less(x, y));
+        dropped = difference(dropped, at[1]);
+      }
+      return difference(dropped, at[0]);
     }
   }
 };
