@@ -206,7 +206,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
         SORTED=p.sorted,
         LISTED=0,
         SHARED=1,
-        ALL=p.k == p.candidates and inside is None,
+        ALL=p.k == p.candidates and not p.repair,
         QUICK=quick,
         HELD=held,
         GROUPS=_groups(p.k, p.b * p.kb, team),

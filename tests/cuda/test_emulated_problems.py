@@ -37,6 +37,10 @@ def check(p: Problem, device: Device, arr: np.ndarray, folder: Path) -> Schedule
     assert np.array_equal(values.view(raw), gathered)
     if p.certificate:
         assert np.array_equal(exact, (np.sort(indices, 1) == np.sort(best, 1)).all(1))
+        plain = replace(p, certificate=False)
+        solved = schedule(plain, device)
+        assert isinstance(solved, Schedule)
+        assert np.array_equal(indices, run(plain, solved, arr, folder)[1])  # the order too
     return plan
 
 
@@ -192,3 +196,20 @@ def test_listed_groups_of_which_none_hides_anything(tmp_path: Path) -> None:
     plan = check(p, Device(), arr, tmp_path)
     macros = dict(plan.launches[0].kernel.defines)
     assert (macros["HELD"], macros["V"]) == ("1", "1")
+
+
+@pytest.mark.parametrize("promise", ["certificate", "repair"])
+@pytest.mark.parametrize(("n", "b", "cluster"), [(8192, 1024, 1), (16384, 4096, 8)])
+def test_more_groups_hide_something_than_are_listed(
+    n: int, b: int, cluster: int, promise: str, tmp_path: Path
+) -> None:
+    """Winners are few and found quickly, and the order is that without a certificate."""
+    p = problem(2, n, 64, b, 1, "float32", **{promise: True})
+    rng = np.random.default_rng(0)
+    arr = rng.standard_normal((2, n)).astype(np.float32)
+    for row in arr:
+        for bucket in rng.choice(b // 4, 60, replace=False) * 4:
+            row[bucket::b] = 100 + rng.permutation(n // b)
+    plan = check(p, Device(), arr, tmp_path)
+    assert dict(plan.launches[0].kernel.defines)["HELD"] == "1"
+    assert plan.launches[0].cluster == cluster

@@ -139,8 +139,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   const OutputSink& output = written;
 #endif
   await_launch_before();
-  bool done = false;
-  [[maybe_unused]] u32 hidden = 0, next = 0;  // elements; the first group that repair has not gathered
+  [[maybe_unused]] bool selected = false;
+  u32 hidden = 0;                 // elements, where they have been counted
+  [[maybe_unused]] u32 next = 0;  // the first group that repair has not gathered
   const u32 passes = HELD || (MERGE && INTERLEAVED) ? 1 : p.passes;  // they are launched for no more
   for (u32 pass = 0; pass < passes; ++pass) {
     sink.bucket0 = (block * passes + pass) * p.tile;
@@ -160,7 +161,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     const HeldCandidates candidates = {queues, place, 0};
 #endif
     // What is left to do after it is here, and not where the other rows go on: code is fetched as it stands.
-    done = finish_held<Team>(p, spaces[team], candidates, quick_output);
+    selected = finish_held<Team>(p, spaces[team], candidates, quick_output);
+#if WINNERS
+    const bool done = selected && loss_list.complete();  // else all losses are stored, and looked at
+#else
+    const bool done = selected;
+#endif
     if (__builtin_expect(done, 1)) {
 #if WINNERS && REPAIR
       if (block == 0) hidden = count_hidden<Team>(p, ends, hidden_space, spaces[team], losses, loss_list, most);
@@ -218,7 +224,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #if !HELD
   ends = ends_of(p, row);
 #endif
-  if (!done) {
+  if (!hidden) {
     cluster_arrive();
     cluster_wait();
     Team::sync();
@@ -227,14 +233,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     u32 ranked = p.k;   // of the results, the last ones, that are the worst
     u32 gathered = 0;   // candidates to select from, not those that stage 1 kept
     do {                // once, but for a row that hides much
-      if (!done || gathered) {
+      if (!selected || gathered) {
         const ListSink list = {more_keys, more_positions};
         const Selector<Team> selector(spaces[team], keys, positions, gathered ? gathered : KB * p.b, gathered ? gathered : p.b);
         ranked = finish<Team>(p, selector, row, list, output);
       }
 #if WINNERS
       if (gathered == 0) {
-        if (!done) hidden = count_hidden<Team>(p, row, ends, hidden_space, spaces[team], losses, ranked);
+#if ALL
+        note_worst<Team>(hidden_space, keys, positions, KB * p.b);
+#endif
+        if (!hidden) hidden = count_hidden<Team>(p, row, ends, hidden_space, spaces[team], losses, ranked);
 #if REPAIR
         if (hidden <= few_hidden(ranked)) {
           if (hidden) place_hidden<Team>(p, ends, hidden_space, hidden);

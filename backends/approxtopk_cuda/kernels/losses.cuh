@@ -127,6 +127,19 @@ __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, 
   }
 }
 
+#if ALL
+// Notes the worst of all candidates, `count` places of them, which are the results.
+template <class Team> __device__ inline void note_worst(HiddenSpace& space, const Key* keys, const u32* positions, u32 count) {
+  Entry<Key> mine = {~(Key)0, 0};
+  for (u32 i = Team::rank(); i < count; i += Team::size) {
+    const Entry<Key> entry = {keys[i], positions[i]};
+    if (entry.index != NOWHERE && better(mine, entry)) mine = entry;
+  }
+  const Entry<Key> tau = worst<Team>(space, mine);
+  if (Team::rank() == 0) space.worst_keys[0] = tau.key, space.worst_positions[0] = tau.index;
+}
+#endif
+
 // How many elements are hidden from a row's results, which are out; a certificate (REPAIR 0) is given at
 // once. The last `ranked` results are the worst, and best first. Begins and ends without a barrier. Nearly always two barriers and a
 // look at a key are all: more instructions would be new to a multiprocessor, and take long to come.
@@ -188,10 +201,9 @@ struct QuickWinnerSink {
   __device__ void operator()(u32 place, Key key, u32 index) const {
     output(place, key, index);
     const u32 behind = output.p.k - 1 - place;
-#if REPAIR
-    if (behind < 32) space.worst_keys[behind] = key, space.worst_positions[behind] = index;
-#else
-    if (behind == 0) {
+    if (behind < (REPAIR ? 32 : 1)) space.worst_keys[behind] = key, space.worst_positions[behind] = index;
+#if !REPAIR
+    if (behind == 0) {  // for good if the list is complete
       output.p.exact[row] = most < key;
       if (most == key) tied.key = key, tied.index = index;
     }

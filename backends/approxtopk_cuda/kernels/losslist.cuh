@@ -43,12 +43,12 @@ struct LossList {
     store_in_first(&to.lost, queues.lost_key());
     store_in_first(&to.group, group);
   }
-  // For any block of the cluster.
-  __device__ u32 length_anywhere() const {
+  // Whether there was room for all. For any block of the cluster, behind a barrier.
+  __device__ bool complete() const {
 #if CLUSTER > 1
-    return load_remote(remote(&length, 0));
+    return load_remote(remote(&length, 0)) <= room;
 #else
-    return length;
+    return length <= room;
 #endif
   }
 

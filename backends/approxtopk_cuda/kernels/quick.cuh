@@ -57,14 +57,6 @@ struct HeldCandidates {
     if (at < LossList::room) losses.put(at, queues, place, group);
 #endif
   }
-  // Whether they are too many. Any thread may ask, behind a barrier.
-  __device__ bool lost_much() const {
-#if WINNERS
-    return losses.length_anywhere() > LossList::room;
-#else
-    return false;
-#endif
-  }
 };
 #endif
 
@@ -86,7 +78,6 @@ template <class Team> struct StoredCandidates {
   }
   __device__ u32 reserve_losses() const { return NOWHERE; }  // they are in memory
   __device__ void list_losses(u32) const {}
-  __device__ bool lost_much() const { return false; }
 };
 
 // BLOCKS share the row; the first has the list.
@@ -168,7 +159,7 @@ template <class Team, int BLOCKS> struct Quick {
 
   // Gives the k best to sink(place, key, index), best first, after sink.begin_ranks(); there are at least k, and the
   // list is clear.
-  // Returns false, and has done nothing, where too many reach the bound, or lost keys do. A thread's `best` is the greatest
+  // Returns false, and has done nothing, where too many reach the bound. A thread's `best` is the greatest
   // key of its `candidates`, 0 if it has none. Begins with a barrier and ends without.
   template <class Candidates, class Sink>
   __device__ bool select(u32 k, Key best, Candidates candidates, const Sink& sink) const {
@@ -196,7 +187,7 @@ template <class Team, int BLOCKS> struct Quick {
 #if CLUSTER > 1
     if (BLOCKS > 1) length = load_remote(remote(&space.list.length, 0));
 #endif
-    if (length > space.list.room || candidates.lost_much()) return refuse();
+    if (length > space.list.room) return refuse();
     if (BLOCKS == 1 || cluster_rank() == 0) {
       sink.begin_ranks();
       space.list.template rank<Team>(length, k, 0, sink);

@@ -36,7 +36,6 @@ template <class Team> struct Selector {
   typedef SelectSpace<Team::size> Space;
   static const int per_thread = Space::bins / Team::size;
   static const u32 usual = sizeof(Key) == 8 ? 2 : 8;  // loads in flight
-  static const bool ranks = WINNERS;  // whether the worst result has to be told
   static const u32 margin = WINNERS && REPAIR ? 24 : 0;  // of the worst results, to be ranked if it is cheap
   struct __align__(per_thread * 4) Bins {
     u32 of[per_thread];
@@ -272,16 +271,13 @@ template <class Team> struct Selector {
     return least;
   }
 
-  // Whether some of those inside are wanted and it takes another look to tell which.
-  __device__ static bool not_found(u32 want, u32 inside) { return inside > Space::few && (ranks || inside != want); }
-
-  // Narrows the range until it holds little else than is wanted: all above it, and the `want` best in
-  // it. Only a single key can be of too many.
+  // Narrows the range until few are in it, of which the `want` best are wanted, and all above it. Only a single
+  // key can be of more.
   template <bool TIES> __device__ u32 narrow(u32& want, Key& least, Key& greatest, Key tie) const {
     u32 inside;
     do {
       inside = cut<TIES>(want, least, greatest, tie);
-    } while (not_found(want, inside) && greatest > least);
+    } while (inside > Space::few && greatest > least);
     return inside;
   }
 
@@ -298,23 +294,19 @@ template <class Team> struct Selector {
     u32 want = k;
     u32 inside = narrow<false>(want, least, greatest, 0);
     sink.begin(least);
-    if (!not_found(want, inside)) return take<false>(k, want, inside, least, greatest, 0, sink);
+    if (inside <= Space::few) return take<false>(k, want, least, greatest, 0, sink);
     const Key tie = least;  // more than a few have one key
     least = 0, greatest = (u32)~0u;
-    inside = narrow<true>(want, least, greatest, tie);
-    return take<true>(k, want, inside, least, greatest, tie, sink);
+    narrow<true>(want, least, greatest, tie);
+    return take<true>(k, want, least, greatest, tie, sink);
   }
 
-  // What narrow() found to the sink: all above the range, then the `want` best of those inside it, which
-  // are ranked if they are few.
+  // What narrow() found to the sink: all above the range, then the `want` best of those inside it, ranked.
   template <bool TIES, class Sink>
-  __device__ u32 take(u32 k, u32 want, u32 inside, Key least, Key greatest, Key tie, const Sink& sink) const {
+  __device__ u32 take(u32 k, u32 want, Key least, Key greatest, Key tie, const Sink& sink) const {
     const u32 ahead = TIES ? 1 : usual;
-    const bool all = !ranks && inside == want;
-    // Those in the range too, or none of them: then the greatest key there is has none above it.
-    const Key from = all ? least : greatest + 1;
-    const bool none = !all && greatest == (TIES ? (Key)(u32)~0u : (Key)~(Key)0);
-    if (all) least = 1, greatest = 0;  // nothing is listed
+    const Key from = greatest + 1;
+    const bool none = greatest == (TIES ? (Key)(u32)~0u : (Key)~(Key)0);  // above the greatest key there is
     const auto chosen = [&](u32 i, Key x, bool& is, bool& listed) {
       if (TIES && x != tie) {
         is = x > tie;
@@ -332,12 +324,11 @@ template <class Team> struct Selector {
       own += __popc(marks);
       each_of(chunk, few, [&](u32 i) { space.list.entries[atomicAdd(&space.list.length, 1u)] = listed(keys[i], positions[i]); });
     }
-    const u32 total = all ? k : k - want;
-    const u32 place = scan(own);
+    const u32 total = k - want, place = scan(own);
     if (Team::is_warp) Team::sync();
-    if (!all) space.list.template rank<Team>(space.list.length, want, total, sink);  // a few warps do
+    space.list.template rank<Team>(space.list.length, want, total, sink);  // a few warps do
     emit<ahead>(place, total, marks, chosen, sink);
-    return k - total;
+    return want;
   }
 
   // All that are not empty, `total` of them.
