@@ -160,7 +160,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #else
     const HeldCandidates candidates = {queues, place, 0};
 #endif
-    // What is left to do after it is here, and not where the other rows go on: code is fetched as it stands.
+    // What is left to do then stands here, not behind all that other rows need: code is fetched in order.
     selected = finish_held<Team>(p, spaces[team], candidates, quick_output);
 #if WINNERS
     const bool done = selected && loss_list.complete();  // else all losses are stored, and looked at
