@@ -126,11 +126,11 @@ def _certify(p: Problem, device: Device, group: int) -> tuple[Launch, int]:
         GROUPS="0",
     )
     kernel = Kernel("certify", "certify", tuple(sorted(macros.items())))
-    run, longer = divmod(p.n, p.b)
+    lengths = _bucket_fields(p)
+    run, longer = (value for _, value in lengths)
     droppers = p.b if run > p.kb else longer if run == p.kb else 0
     fields = (
-        *_bucket_fields(p),
-        *(("rows", p.rows), ("range", buckets), ("droppers", droppers)),
+        *(*lengths, ("rows", p.rows), ("range", buckets), ("droppers", droppers)),
         *(("entries", entries), ("group", group)),
     )
     grid = min(p.rows, _MAX_GRID)

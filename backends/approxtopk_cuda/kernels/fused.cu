@@ -230,9 +230,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     Team::sync();
   }
   if (block == 0) {
-    u32 ranked = p.k;   // of the results, the last ones, that are the worst
-    u32 gathered = 0;   // candidates to select from, not those that stage 1 kept
-    do {                // once, but for a row that hides much
+    u32 ranked = p.k;  // of the results, the last ones, that are the worst
+    u32 gathered = 0;  // candidates to select from, not those that stage 1 kept
+    do {               // once, but for a row that hides much
       if (!selected || gathered) {
         const ListSink list = {more_keys, more_positions};
         const Selector<Team> selector(spaces[team], keys, positions, gathered ? gathered : KB * p.b, gathered ? gathered : p.b);

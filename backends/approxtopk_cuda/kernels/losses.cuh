@@ -141,8 +141,9 @@ template <class Team> __device__ inline void note_worst(HiddenSpace& space, cons
 #endif
 
 // How many elements are hidden from a row's results, which are out; a certificate (REPAIR 0) is given at
-// once. The last `ranked` results are the worst, and best first. Begins and ends without a barrier. Nearly always two barriers and a
-// look at a key are all: more instructions would be new to a multiprocessor, and take long to come.
+// once. The last `ranked` results are the worst, and best first. Begins and ends without a barrier. Nearly
+// always two barriers and a look at a key are all: more instructions would be new to a multiprocessor, and
+// take long to come.
 template <class Team>
 __device__ inline u32 count_hidden(const Params& p, u32 row, const RowEnds& ends, HiddenSpace& space,
                                    SelectSpace<Team::size>& select_space, const Losses& losses, u32 ranked) {
@@ -187,7 +188,8 @@ __device__ inline u32 count_hidden(const Params& p, u32 row, const RowEnds& ends
 }
 
 #if HELD
-// Results of quick selection go out. Whoever has the worst gives the certificate, but where a lost key ties with it.
+// Results of quick selection go out. The thread of the worst one gives the certificate, but where a lost key
+// ties with it.
 struct QuickWinnerSink {
   const OutputSink& output;
   HiddenSpace& space;
@@ -203,7 +205,7 @@ struct QuickWinnerSink {
     const u32 behind = output.p.k - 1 - place;
     if (behind < (REPAIR ? 32 : 1)) space.worst_keys[behind] = key, space.worst_positions[behind] = index;
 #if !REPAIR
-    if (behind == 0) {  // for good if the list is complete
+    if (behind == 0) {  // for good, if the list is complete
       output.p.exact[row] = most < key;
       if (most == key) tied.key = key, tied.index = index;
     }
