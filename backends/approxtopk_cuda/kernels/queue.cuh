@@ -92,6 +92,8 @@ template <class K, int N> struct ByteQueue {
       // A newcomer ahead of this word pushes in the last step of the word before it.
       const u32 moved = w && before[w * 4 - 1] ? steps[w - 1] >> 24 : step;
       const int last = w * 4 + 3 < N ? w * 4 + 3 : N - 1;
+      // The upper 16 bits do not matter. An element in them makes it no constant: between constants the
+      // assembler would select, by the pipe that these additions keep clear of.
       u32 selector = (u32)x * (unknown_one() * 0x30000u) + one_at(last % 4, last % 4 + 1);
 #pragma unroll
       for (int i = last - 1; i >= w * 4; --i) {
