@@ -50,9 +50,10 @@ def test_every_problem_fits(device: Device) -> None:
             assert field["entries"] >= selected + p.k + 2 * last.block
             if macro["SHARED"] == "0":
                 assert result.entries >= p.rows * field["entries"]
-        elif p.repair and last.kernel.source == "fused":  # results, and a group of buckets
+        elif p.repair and last.kernel.source == "fused":  # results, and groups of buckets
             together = int(macro["V"]) if macro["INTERLEAVED"] > macro["MERGE"] else 1
             assert field["entries"] >= p.k + together * -(-p.n // p.b)
+            assert field["entries"] >= p.k + min(p.k // 2, p.n - p.k)
 
 
 @lru_cache

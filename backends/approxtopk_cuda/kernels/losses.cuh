@@ -58,7 +58,7 @@ template <class Team> struct WinnerSink {
   HiddenSpace& space;
 
   // Groups that will be read again are asked of L2 while results are put: where multiprocessors have no
-  // other blocks to wait for them with. Hardly any others are, but where values tie with the least.
+  // other blocks to wait for them with. Hardly any others are. Of what ties with `least` none is asked for.
   __device__ void begin(Key least) const {
 #if REPAIR && TEAM >= 512
     const Params& p = output.p;
@@ -128,7 +128,7 @@ __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, 
 }
 
 #if ALL
-// Notes the worst of all candidates, `count` places of them, which are the results.
+// Notes the worst of all candidates, `count` places of them: they are the results, and nothing ranked them.
 template <class Team> __device__ inline void note_worst(HiddenSpace& space, const Key* keys, const u32* positions, u32 count) {
   Entry<Key> mine = {~(Key)0, 0};
   for (u32 i = Team::rank(); i < count; i += Team::size) {

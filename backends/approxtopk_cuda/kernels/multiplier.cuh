@@ -1,4 +1,4 @@
-// Conditional additions by the multiplier.
+// Additions by the multiplier.
 //
 // Comparisons, selections and extrema share a pipe that issues every other cycle, and bound a walk over elements;
 // the multiplier's is beside it, nearly idle.
@@ -14,6 +14,7 @@ __device__ inline u32 unknown_one() {
 #endif
 }
 
+// Adds y to x, without a branch.
 __device__ inline void add_if(bool does, u32& x, u32 y) {
 #ifdef __CUDA_ARCH__
   asm("{.reg .pred p; setp.ne.u32 p, %1, 0; @p mad.lo.u32 %0, %2, %3, %0;}" : "+r"(x) : "r"((u32)does), "r"(unknown_one()), "r"(y));
