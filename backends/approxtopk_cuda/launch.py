@@ -70,6 +70,8 @@ def _lets_next_call(launch: Launch, device: Device) -> bool:
     would get two of the next call's and others none, which takes 6 to 23 % longer.
     """
     room = int(dict(launch.kernel.defines)["MIN_BLOCKS"])
+    if launch.kernel.source == "stage2":  # they would fill all but a few multiprocessors
+        return False
     alone = room == 1 or 2 * launch.grid <= device.multiprocessors
     return alone or 2 * launch.grid >= 3 * room * device.multiprocessors
 

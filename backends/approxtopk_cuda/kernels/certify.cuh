@@ -139,15 +139,9 @@ template <class Team> struct Certifier {
     bool wrong, open;
   };
   __device__ Verdict judge() const {
-    Entry<Key> mine = {~(Key)0, 0};
-#pragma unroll 1
-    for (u32 i = Team::rank(); i < p.k; i += Team::size) {
-      const Entry<Key> entry = results.get(i);
-      if (better(mine, entry)) mine = entry;
-    }
-    const Key last = worst<Team>(space, mine).key;
-    bool greater = false, equal = false;
-    const auto look = [&](Key lost) { greater |= lost > last, equal |= lost == last; };
+    const Key sorted_last = SORTED ? results.get(p.k - 1).key : 0;  // on its way together with lost keys
+    Key most = 0;
+    const auto look = [&](Key lost) { most = lost > most ? lost : most; };
     const u32 groups = (p.b + area.group - 1) / area.group;
     struct __align__(16) Keys {
       Key at[16 / sizeof(Key)];
@@ -160,8 +154,19 @@ template <class Team> struct Certifier {
       for (u32 j = 0; j < each; ++j) look(keys.at[j]);
     }
     for (u32 group = wide * each + Team::rank(); group < groups; group += Team::size) look(area.lost[group]);
-    const bool wrong = Team::any(greater);
-    return {wrong, Team::any(equal)};
+    const Key last = SORTED ? sorted_last : worst_result().key;
+    const bool wrong = Team::any(most > last);
+    return {wrong, Team::any(most == last)};
+  }
+
+  __device__ Entry<Key> worst_result() const {
+    Entry<Key> mine = {~(Key)0, 0};
+#pragma unroll 1
+    for (u32 i = Team::rank(); i < p.k; i += Team::size) {
+      const Entry<Key> entry = results.get(i);
+      if (better(mine, entry)) mine = entry;
+    }
+    return worst<Team>(space, mine);
   }
 
   // Whether the results are the true top k.

@@ -54,6 +54,7 @@ __device__ inline u32 finish(const Params& p, const Selector<Team>& selector, u3
   for (u32 i = p.k + Team::rank(); i < length; i += Team::size) list(i, 0, NOWHERE);
   choose(p, selector, list);
   sort_entries<Team>(list.keys, list.positions, length);
+  output.begin(~(Key)0);
   for (u32 i = Team::rank(); i < p.k; i += Team::size) output(i, list.keys[i], list.positions[i]);
   return p.k;
 #elif LISTED

@@ -127,11 +127,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #if HELD
   __shared__ LossList loss_list;
   if (Team::rank() == 0) loss_list.length = 0;
+#endif
+#if REPAIR
+#if HELD
   Key most = 0;
-  Entry<Key> tied = {0, NOWHERE};
-  const QuickWinnerSink quick_output = {written, hidden_space, loss_list, row, most, tied};
+  const QuickWinnerSink quick_output = {written, hidden_space, loss_list, most};
 #endif
   const WinnerSink<Team> output = {written, losses, hidden_space};
+#else
+  Verdict verdict = {0, {0, NOWHERE}};
+#if HELD
+  const QuickWinnerSink quick_output = {written, hidden_space, loss_list, row, verdict};
+#endif
+  const WinnerSink<Team> output = {written, losses, hidden_space, row, verdict};
+#endif
 #else
 #if HELD
   const OutputSink& quick_output = written;
@@ -139,7 +148,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   const OutputSink& output = written;
 #endif
   await_launch_before();
-  [[maybe_unused]] bool selected = false;
+  [[maybe_unused]] bool selected = false, tie = false;
   u32 hidden = 0;                 // elements, where they have been counted
   [[maybe_unused]] u32 next = 0;  // the first group that repair has not gathered
   const u32 passes = HELD || (MERGE && INTERLEAVED) ? 1 : p.passes;  // they are launched for no more
@@ -173,7 +182,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
       if (hidden > few_hidden(p.k)) break;
       if (__builtin_expect(hidden > 0, 0)) place_hidden<Team>(p, ends, hidden_space, hidden);
 #elif WINNERS
-      if (block == 0) certify_tied<Team>(p, row, ends, loss_list, tied);
+      tie = __any_sync(~0u, verdict.tied.index != NOWHERE);
+      if (__builtin_expect(tie, 0)) break;  // to where what hardly ever runs is not in the way
 #endif
       cluster_arrive_only();
       cluster_wait();
@@ -224,38 +234,52 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #if !HELD
   ends = ends_of(p, row);
 #endif
-  if (!hidden) {
+  if (!hidden && !tie) {
     cluster_arrive();
     cluster_wait();
     Team::sync();
   }
   if (block == 0) {
+    const ListSink list = {more_keys, more_positions};
+#if WINNERS && REPAIR
     u32 ranked = p.k;  // of the results, the last ones, that are the worst
     u32 gathered = 0;  // candidates to select from, not those that stage 1 kept
     do {               // once, but for a row that hides much
       if (!selected || gathered) {
-        const ListSink list = {more_keys, more_positions};
         const Selector<Team> selector(spaces[team], keys, positions, gathered ? gathered : KB * p.b, gathered ? gathered : p.b);
         ranked = finish<Team>(p, selector, row, list, output);
       }
-#if WINNERS
       if (gathered == 0) {
-#if ALL
-        note_worst<Team>(hidden_space, keys, positions, KB * p.b);
-#endif
-        if (!hidden) hidden = count_hidden<Team>(p, row, ends, hidden_space, spaces[team], losses, ranked);
-#if REPAIR
+        if (!hidden) hidden = count_hidden<Team>(p, ends, hidden_space, spaces[team], losses, ranked);
         if (hidden <= few_hidden(ranked)) {
           if (hidden) place_hidden<Team>(p, ends, hidden_space, hidden);
           break;
         }
-#endif
       }
-#if REPAIR
       gathered = gather<Team>(p, ends, hidden_space, spaces[team], losses, next, keys, positions);
-#endif
-#endif
     } while (gathered);
+#else
+    if (!selected) {
+      const Selector<Team> selector(spaces[team], keys, positions, KB * p.b, p.b);
+      finish<Team>(p, selector, row, list, output);
+    }
+#if WINNERS
+#if HELD
+    if (tie) certify_tied(p, row, ends, loss_list, loss_list.length, verdict.tied, [&](u32 i) { return loss_list.groups[i].group; });
+    if (selected && !tie) {  // with some of what was lost
+      look<Team>(p, losses, hidden_space, verdict);
+      verdict.tied.index = NOWHERE;
+      if (Team::rank() == 0) verdict.give(p, row, {hidden_space.worst_keys[0], hidden_space.worst_positions[0]});
+    }
+#elif ALL
+    look<Team>(p, losses, hidden_space, verdict);
+    Team::sync();
+    const Entry<Key> tau = worst_of<Team>(hidden_space, keys, positions, KB * p.b);
+    if (Team::rank() == 0) verdict.give(p, row, tau);
+#endif
+    if (!tie) certify_tied(p, row, ends, losses, Losses::groups(p), verdict.tied, [](u32 i) { return i; });
+#endif
+#endif
   }
   cluster_arrive_only();  // nobody needs this block's memory any more
   cluster_wait();

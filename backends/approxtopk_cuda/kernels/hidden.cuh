@@ -9,7 +9,6 @@
 #if WINNERS
 struct HiddenSpace : ResultSpace {
   u32 flags, hidden;   // lengths of lists
-  u32 wrong;           // whether it is clear without them that the answer isn't exact
   Key worst_keys[32];  // the last results, worst first, where these are best first
   u32 worst_positions[32];
   Key hidden_keys[32];

@@ -4,9 +4,11 @@
 // worst of the results. That takes an operation or two for each element, and a look at one key of each
 // group of V buckets: no more, for nearly all rows. Else the groups that lost such a key are read again.
 // A group's last candidates tell at once of a tie with tau that it hides nothing: what a bucket dropped
-// is worse than the last that it kept. A certificate needs to read in case of such ties alone: what has a
-// greater key than tau is better. Where quick selection found the results, it has listed the few groups to
-// be looked at; see losslist.cuh.
+// is worse than the last that it kept. Where quick selection found the results, it has listed the few groups
+// to be looked at; see losslist.cuh.
+//
+// A certificate is given by the thread that puts the worst result, by the best key that any group lost. Its
+// warp reads groups again if that ties with tau.
 //
 // From the command line: WINNERS, REPAIR, HELD, CLUSTER, TEAM, KEY_SHIFT, STRIDED.
 
@@ -51,16 +53,50 @@ struct Losses {
   }
 };
 
-// Results go out. The last ones are noted.
+#if !REPAIR
+// What a thread knows of a row's certificate.
+struct Verdict {
+  Key most;         // the best key that any group lost
+  Entry<Key> tied;  // tau, if it has that key, in one thread
+
+  __device__ void give(const Params& p, u32 row, const Entry<Key>& tau) {
+    p.exact[row] = most < tau.key;  // for good, but for a tie
+    if (most == tau.key) tied = tau;
+  }
+};
+
+// Tells all threads the best key that any group lost. Ends with a barrier.
+template <class Team> __device__ inline void look(const Params& p, const Losses& losses, HiddenSpace& space, Verdict& verdict) {
+  Key most = 0;
+  for (u32 group = Team::rank(); group < Losses::groups(p); group += Team::size) {
+    most = losses.keys[group] > most ? losses.keys[group] : most;
+  }
+  most = warp_max(most);
+  if (!Team::is_warp) {
+    if (Team::lane() == 0) space.keys[Team::warp()] = most;
+    Team::sync();
+    most = warp_max(space.keys[Team::lane() % Team::warps]);
+  }
+  verdict.most = most;
+}
+#endif
+
+// Results go out. The last ones are noted, or tell the verdict.
 template <class Team> struct WinnerSink {
   const OutputSink& output;
   const Losses& losses;
   HiddenSpace& space;
+#if !REPAIR
+  u32 row;
+  Verdict& verdict;
+#endif
 
   // Groups that will be read again are asked of L2 while results are put: where multiprocessors have no
   // other blocks to wait for them with. Hardly any others are. Of what ties with `least` none is asked for.
   __device__ void begin(Key least) const {
-#if REPAIR && TEAM >= 512
+#if !REPAIR
+    look<Team>(output.p, losses, space, verdict);
+#elif TEAM >= 512
     const Params& p = output.p;
     const Buckets buckets = {p, output.ends.arr};
 #pragma unroll 1
@@ -77,11 +113,15 @@ template <class Team> struct WinnerSink {
     }
 #endif
   }
-  __device__ void begin_ranks() const {}
+  __device__ void begin_ranks() const { begin(~(Key)0); }
   __device__ void operator()(u32 place, Key key, u32 index) const {
     output(place, key, index);
     const u32 behind = output.p.k - 1 - place;
-    if (behind < (REPAIR ? 32 : 1)) space.worst_keys[behind] = key, space.worst_positions[behind] = index;
+#if REPAIR
+    if (behind < 32) space.worst_keys[behind] = key, space.worst_positions[behind] = index;
+#else
+    if (behind == 0) verdict.give(output.p, row, {key, index});
+#endif
   }
 };
 
@@ -127,29 +167,16 @@ __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, 
   }
 }
 
-#if ALL
-// Notes the worst of all candidates, `count` places of them: they are the results, and nothing ranked them.
-template <class Team> __device__ inline void note_worst(HiddenSpace& space, const Key* keys, const u32* positions, u32 count) {
-  Entry<Key> mine = {~(Key)0, 0};
-  for (u32 i = Team::rank(); i < count; i += Team::size) {
-    const Entry<Key> entry = {keys[i], positions[i]};
-    if (entry.index != NOWHERE && better(mine, entry)) mine = entry;
-  }
-  const Entry<Key> tau = worst<Team>(space, mine);
-  if (Team::rank() == 0) space.worst_keys[0] = tau.key, space.worst_positions[0] = tau.index;
-}
-#endif
-
-// How many elements are hidden from a row's results, which are out; a certificate (REPAIR 0) is given at
-// once. The last `ranked` results are the worst, and best first. Begins and ends without a barrier. Nearly
-// always two barriers and a look at a key are all: more instructions would be new to a multiprocessor, and
-// take long to come.
+#if REPAIR
+// How many elements are hidden from a row's results, which are out. The last `ranked` of these are the worst,
+// and best first. Begins and ends without a barrier. Nearly always two barriers and a look at a key are all:
+// more instructions would be new to a multiprocessor, and take long to come.
 template <class Team>
-__device__ inline u32 count_hidden(const Params& p, u32 row, const RowEnds& ends, HiddenSpace& space,
+__device__ inline u32 count_hidden(const Params& p, const RowEnds& ends, HiddenSpace& space,
                                    SelectSpace<Team::size>& select_space, const Losses& losses, u32 ranked) {
   const u32 most = SelectSpace<Team::size>::bins, groups = Losses::groups(p);
   u32* const listed = select_space.count;
-  if (Team::rank() == 0) space.flags = space.hidden = space.wrong = 0;
+  if (Team::rank() == 0) space.flags = space.hidden = 0;
   Team::sync();
   const Entry<Key> tau = {space.worst_keys[0], space.worst_positions[0]};
   const Entry<Key> bar = {tau.key >> KEY_SHIFT, tau.index};
@@ -158,13 +185,9 @@ __device__ inline u32 count_hidden(const Params& p, u32 row, const RowEnds& ends
     const u32 end = groups - begin < most ? groups : begin + most;
     bool any = false;
     for (u32 group = begin + Team::rank(); group < end; group += Team::size) {
-      if (!REPAIR && losses.keys[group] > tau.key)
-        any = true, space.wrong = 1;
-      else if (losses.flagged(group, tau))
-        any = true, listed[atomicAdd(&space.flags, 1u)] = group;
+      if (losses.flagged(group, tau)) any = true, listed[atomicAdd(&space.flags, 1u)] = group;
     }
     if (!__builtin_expect(Team::any(any), 0)) continue;
-    if (!REPAIR && space.wrong) break;
     read_groups<Team>(p, ends.arr, space.flags, [&](u32 i) { return listed[i]; },
                       [&](const Entry<Key>& entry, u32 i, u32 u) {
       if (better(entry, bar) && losses.dropped(listed[i], u, entry)) hide(space, entry);
@@ -175,40 +198,79 @@ __device__ inline u32 count_hidden(const Params& p, u32 row, const RowEnds& ends
     Team::sync();
   }
   const u32 hidden = space.hidden;
-#if REPAIR
   if (hidden > few_hidden(ranked)) {  // repair looks at keys alone, and values may tie
     for (u32 group = Team::rank(); group < groups; group += Team::size) {
       if (!losses.flagged(group, tau)) losses.keys[group] = 0;
     }
   }
-#else
-  if (Team::rank() == 0) p.exact[row] = !space.wrong && hidden == 0;
-#endif
   return hidden;
 }
+#else
+// The worst of all candidates, `count` places of them, where these are the results, and nothing ranked them: to
+// all threads.
+template <class Team> __device__ inline Entry<Key> worst_of(HiddenSpace& space, const Key* keys, const u32* positions, u32 count) {
+  Entry<Key> mine = {~(Key)0, 0};
+  for (u32 i = Team::rank(); i < count; i += Team::size) {
+    const Entry<Key> entry = {keys[i], positions[i]};
+    if (entry.index != NOWHERE && better(mine, entry)) mine = entry;
+  }
+  return worst<Team>(space, mine);
+}
+
+// A certificate where lost keys tie with tau, by the warp of the thread that knows tau. `losses`, of `count`
+// groups, flagged(i, tau) and dropped(i, u, entry), is told where the i-th group is by group_of(i).
+template <class Losses, class At>
+__device__ inline void certify_tied(const Params& p, u32 row, const RowEnds& ends, const Losses& losses, u32 count, Entry<Key> tau,
+                                    const At& group_of) {
+  const u32 has = __ballot_sync(~0u, tau.index != NOWHERE), lane = threadIdx.x % 32;
+  if (__builtin_expect(!has, 1)) return;
+  tau.key = __shfl_sync(~0u, tau.key, __ffs(has) - 1), tau.index = __shfl_sync(~0u, tau.index, __ffs(has) - 1);
+  const Entry<Key> bar = {tau.key >> KEY_SHIFT, tau.index};
+  bool wrong = false;
+#pragma unroll 1
+  for (u32 base = 0; base < count; base += 32) {
+    u32 left = __ballot_sync(~0u, base + lane < count && losses.flagged(base + lane, tau));
+#pragma unroll 1
+    for (; left; left &= left - 1) {
+      const u32 i = base + __ffs(left) - 1;
+      read_groups<TeamOf<32>>(p, ends.arr, 1, [&](u32) { return group_of(i); }, [&](const Entry<Key>& entry, u32, u32 u) {
+        wrong |= better(entry, bar) && losses.dropped(i, u, entry);
+      });
+    }
+  }
+  wrong = __any_sync(~0u, wrong);
+  if (lane == 0) p.exact[row] = !wrong;
+}
+#endif
 
 #if HELD
-// Results of quick selection go out. The thread of the worst one gives the certificate, but where a lost key
-// ties with it.
+// Results of quick selection go out.
 struct QuickWinnerSink {
   const OutputSink& output;
   HiddenSpace& space;
   const LossList& list;
+#if REPAIR
+  Key& most;  // the best key lost of those that are listed
+#else
   u32 row;
-  Key& most;         // the best key lost of those that are listed
-  Entry<Key>& tied;  // the worst, in its thread
+  Verdict& verdict;
+#endif
 
   // Of warps that have waited for the list.
-  __device__ void begin_ranks() const { most = warp_max(threadIdx.x % 32 < list.length ? list.groups[threadIdx.x % 32].lost : 0); }
+  __device__ void begin_ranks() const {
+    const Key lost = warp_max(threadIdx.x % 32 < list.length ? list.groups[threadIdx.x % 32].lost : 0);
+#if REPAIR
+    most = lost;
+#else
+    verdict.most = lost;
+#endif
+  }
   __device__ void operator()(u32 place, Key key, u32 index) const {
     output(place, key, index);
     const u32 behind = output.p.k - 1 - place;
     if (behind < (REPAIR ? 32 : 1)) space.worst_keys[behind] = key, space.worst_positions[behind] = index;
 #if !REPAIR
-    if (behind == 0) {  // for good, if the list is complete
-      output.p.exact[row] = most < key;
-      if (most == key) tied.key = key, tied.index = index;
-    }
+    if (behind == 0) verdict.give(output.p, row, {key, index});
 #endif
   }
 };
@@ -241,22 +303,6 @@ __device__ inline u32 count_hidden(const Params& p, const RowEnds& ends, HiddenS
     Team::sync();
   }
   return hidden;
-}
-#else
-// A certificate after quick selection where lost keys tie with the worst result, by the warp of its thread.
-template <class Team>
-__device__ inline void certify_tied(const Params& p, u32 row, const RowEnds& ends, const LossList& list, Entry<Key> tau) {
-  const u32 has = __ballot_sync(~0u, tau.index != NOWHERE), lane = Team::lane();
-  if (__builtin_expect(!has, 1)) return;
-  tau.key = __shfl_sync(~0u, tau.key, __ffs(has) - 1), tau.index = __shfl_sync(~0u, tau.index, __ffs(has) - 1);
-  bool wrong = false;
-  if (__any_sync(~0u, lane < list.length && list.flagged(lane, tau))) {
-    const Entry<Key> bar = {tau.key >> KEY_SHIFT, tau.index};
-    read_groups<TeamOf<32>>(p, ends.arr, list.length, [&](u32 i) { return list.groups[i].group; },
-                            [&](const Entry<Key>& entry, u32 i, u32 u) { wrong |= better(entry, bar) && list.dropped(i, u, entry); });
-  }
-  wrong = __any_sync(~0u, wrong);
-  if (lane == 0) p.exact[row] = !wrong;
 }
 #endif
 #endif

@@ -131,7 +131,8 @@ __device__ inline u32 drop(const Params& p, SelectSpace<Team::size>& space, cons
 
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) stage2(const Params p) {
   typedef TeamOf<THREADS> Team;
-  await_launch_before();  // the next launch is not let begin: its blocks would fill all but a few multiprocessors
+  await_launch_before();
+  if (p.lets_next) let_next_launch_begin();
   extern __shared__ __align__(16) u8 shared[];
   __shared__ SelectSpace<THREADS> space;
 
