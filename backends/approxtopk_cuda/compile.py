@@ -44,7 +44,7 @@ _PARTS = {
         *("element", "multiplier", "params", "output", "team", "cluster", "merge"),
         *("listed", "select", "quick", "sort", "finish", "buckets", "results", "certify"),
     ),
-    "sort": ("element", "multiplier", "params", "output", "team", "merge", "sort"),
+    "sort": ("element", "multiplier", "params", "output", "team", "merge", "listed", "select"),
 }
 
 _cache: dict[tuple[Kernel, str], bytes] = {}

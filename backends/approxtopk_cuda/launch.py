@@ -177,7 +177,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     if threads * limit > 65536 or (team == 32 and merge and p.n > 1024):
         return None
 
-    more = max(tiling.lists * p.kb if merge else 0, _ceil_power_of_two(p.k) if p.sorted else 0)
+    more = max(tiling.lists * p.kb if merge else 0, _sort_places(p, team))
     places = p.b * p.kb + more
     # With one row to a multiprocessor a selection's latency counts, else its work.
     # Groups for a bound: of a thread's share of the candidates, or of those it found itself.
@@ -206,6 +206,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
         CLUSTER=cluster,
         MERGE=merge,
         SORTED=p.sorted,
+        BINNED=_binned(p, team),
         LISTED=0,
         SHARED=1,
         ALL=p.k == p.candidates and not p.repair,
@@ -228,7 +229,7 @@ def _fused_walk(p: Problem, device: Device, tiling: Tiling, least: int) -> tuple
 
 def _space(p: Problem, team: int) -> int:
     """Static shared memory of a team, and a little more; see select.cuh."""
-    bins = 2048 if team >= 512 else 4 * team
+    bins = _bins(team)
     room = 352 if team >= 256 else 96
     key = key_bytes(p.dtype)
     return 4 * bins + 2 * key * room + 64 * key + 512
@@ -239,6 +240,26 @@ def _certify_space(p: Problem, v: int, held: bool) -> int:
     key = key_bytes(p.dtype)
     group = -(-(v + 1) * (key + 4) // 16) * 16  # aligned
     return 640 + 96 * key + (8 + 32 * group if held else 0)
+
+
+def _bins(team: int) -> int:
+    """Bins that a team counts candidates by; see select.cuh."""
+    return 2048 if team >= 512 else 4 * team
+
+
+def _binned(p: Problem, team: int) -> int:
+    """Whether results are put in order by bins: 2 if there are more results than bins; see select.cuh."""
+    if not p.sorted or p.k > 2 * _bins(team) or p.b * p.kb > 65536:
+        return 0
+    return 1 if p.k <= _bins(team) else 2
+
+
+def _sort_places(p: Problem, team: int) -> int:
+    """Places that it takes to put results in order; see finish.cuh."""
+    binned = _binned(p, team)
+    if binned:
+        return 4 * _bins(team) // key_bytes(p.dtype) if binned == 2 else 0
+    return _ceil_power_of_two(p.k) if p.sorted else 0
 
 
 def _is_quick(p: Problem) -> bool:
@@ -297,8 +318,7 @@ def _lanes(p: Problem, cluster: int) -> int:
 def _most_splits(p: Problem, device: Device) -> int:
     """Blocks that may share a bucket: stage 2 merges their lists in its shared memory."""
     space = device.shared_per_block - _space(p, 1024)
-    if p.sorted:
-        space -= _ceil_power_of_two(p.k) * entry_bytes(p.dtype)
+    space -= _sort_places(p, 1024) * entry_bytes(p.dtype)
     return max(1, space // (p.b * p.kb * entry_bytes(p.dtype)) - 1)
 
 
@@ -306,7 +326,7 @@ def _select(
     p: Problem, device: Device, splits: int, key_shift: int, listed: bool = False
 ) -> Launch:
     places = p.b * p.kb
-    sort = _ceil_power_of_two(p.k) if p.sorted and not listed else 0
+    sort = 0 if listed else _sort_places(p, 1024)
     entry = entry_bytes(p.dtype)
     room = device.shared_per_block - _space(p, 1024)
     lists = places * splits if splits > 1 else 0
@@ -333,6 +353,7 @@ def _select(
         MERGE=splits > 1,
         SHARED=fits,
         SORTED=p.sorted and not listed,
+        BINNED=0 if listed else _binned(p, 1024),
         LISTED=listed,
         ALL=p.k == p.candidates,
         QUICK=_is_quick(p) and not listed and places >= 1024,
@@ -352,21 +373,23 @@ def _sort(p: Problem, length: int, key_shift: int, swapped: bool = False) -> tup
     merging = False
     while True:
         last = width >= length if not merging else 2 * width >= length
+        threads = 256 if merging else 512
         kernel = _kernel(
             "sort",
             "merge_runs" if merging else "sort_runs",
             p,
-            256,
-            4,
+            threads,
+            1024 // threads,
             OUTPUT=last,
             KEY_SHIFT=key_shift,
             STRIDED=p.step != 1,
+            BINNED=not merging,
         )
         chunk = 256 * 8 if merging else SORT_RUN
         grid = min(p.rows * -(-length // chunk), MAX_GRID)
         shared = 0 if merging else SORT_RUN * entry_bytes(p.dtype)
         fields = (("rows", p.rows), ("length", length), ("width", width))
-        launches.append(Launch(kernel, grid, 256, shared, fields=fields, swapped=swapped))
+        launches.append(Launch(kernel, grid, threads, shared, fields=fields, swapped=swapped))
         if last:
             return tuple(launches)
         if merging:

@@ -120,6 +120,7 @@ def common_defines(
         "INDEX_BYTES": str(index_bytes),
         "THREADS": str(threads),
         "MIN_BLOCKS": str(blocks),
+        "BINNED": "0",
         "LOST": "0",
         "WINNERS": "0",
         "REPAIR": "0",

@@ -82,15 +82,16 @@ inline void __stcg(uint4* to, uint4 value) { *to = value; }
 
 inline void __syncthreads() { emulator::meet(emulator::block, emulator::alive); }
 inline void __syncwarp() { emulator::meet_warp(); }
-inline int __syncthreads_or(int x) {
-  static bool any;
+inline int __syncthreads_count(int x) {
+  static int count;
   __syncthreads();
-  any = false;
+  count = 0;
   __syncthreads();
-  any = any || x;
+  count += x != 0;
   __syncthreads();
-  return any;
+  return count;
 }
+inline int __syncthreads_or(int x) { return __syncthreads_count(x) != 0; }
 
 #define EACH_LANE for (int lane = 0; lane < 32; ++lane)
 template <class T> inline T __shfl_sync(unsigned, T x, int from) {

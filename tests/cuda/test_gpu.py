@@ -31,7 +31,7 @@ def bits_of(tensor: Any) -> Any:
 
 
 def fill(shape: tuple[int, ...], dtype: str, pattern: str, rng: random.Random) -> Any:
-    """A CPU tensor of any bit pattern, or of few values, or of mostly the least one."""
+    """A CPU tensor of any bit pattern, of few values, of mostly the least one, or of near ones."""
     generator = torch.Generator().manual_seed(rng.randrange(2**31))
     kind = getattr(torch, dtype)
     if pattern == "normal" and kind.is_floating_point:
@@ -45,6 +45,10 @@ def fill(shape: tuple[int, ...], dtype: str, pattern: str, rng: random.Random) -
     if pattern == "bound":
         low = float("-inf") if kind.is_floating_point else torch.iinfo(kind).min
         any_bits[torch.rand(shape, generator=generator) < 0.97] = low
+    if pattern == "crowded":  # but for one in a thousand, which lie far off
+        near = torch.randn(shape, generator=generator) * 0.01 + 20
+        far = torch.rand(shape, generator=generator) < 0.001
+        return torch.where(far, 100 + near, near).to(kind)
     if pattern == "special" and kind.is_floating_point:
         values = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, -0.0, 1.0])
         picks = torch.randint(0, 6, shape, generator=generator)
@@ -220,9 +224,13 @@ def test_many_rows(rows: int, k: int, b: int, kb: int) -> None:
         ((2, 2**20), 1000, 65536, 1, {}),
         ((2, 2**20), 3000, 65536, 1, {"sorted": True}),
         ((1, 2**20), 100, 40000, 1, {}),
+        ((8, 131072), 2048, 4096, 3, {"sorted": True}),
+        ((40, 65536), 4096, 8192, 2, {"sorted": True, "largest": False}),
+        ((700, 16384), 256, 512, 3, {"sorted": True}),
+        ((3000, 1000), 60, 128, 2, {"sorted": True}),
     ],
 )
-@pytest.mark.parametrize("pattern", ["normal", "few", "bound"])
+@pytest.mark.parametrize("pattern", ["normal", "few", "bound", "crowded"])
 def test_kinds_of_kernels(shape: Any, k: int, b: int, kb: int, more: Any, pattern: str) -> None:
     for dtype in ("float32", "bfloat16", "int8", "int64"):
         arr = fill(shape, dtype, pattern, random.Random(k)).cuda()

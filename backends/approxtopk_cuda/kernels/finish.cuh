@@ -20,6 +20,12 @@ struct ListSink {
 
 __device__ inline u32 ceil_power_of_two(u32 x) { return x <= 1 ? 1 : 1u << bit_length(x - 1); }
 
+// Places behind the candidates for putting k results in order: for counts of bins, or for all of them.
+template <int SIZE> __device__ inline u32 places_to_sort(u32 k) {
+  if (BINNED) return BINNED == 2 ? SelectSpace<SIZE>::bins * 4 / sizeof(Key) : 0;
+  return SORTED ? ceil_power_of_two(k) : 0;
+}
+
 // From the command line: ALL (0, 1), whether there are no more candidates than k, and no repair; GROUPS (1, 2,
 // 4, 8; 0 for none) of a thread's candidates bound the k best; QUICK, SORTED, LISTED (0, 1).
 
@@ -34,8 +40,8 @@ __device__ inline u32 choose(const Params& p, const Selector<Team>& selector, co
 #endif
 }
 
-// Candidates in memory, empty ones among them, to the k best of `row`. SORTED: `list` has room for k
-// entries rounded up to a power of two. LISTED: winners go to p.spare_keys, p.spare_positions
+// Candidates in memory, empty ones among them, to the k best of `row`. SORTED: `list` has
+// places_to_sort() places. LISTED: winners go to p.spare_keys, p.spare_positions
 // [rows][k], to be sorted there. QUICK: quickly, where that can be and has not been tried (HELD).
 // Winners go to output(place, key, index). Returns how many of them, the last ones, are the worst, and
 // best first.
@@ -49,7 +55,7 @@ __device__ inline u32 finish(const Params& p, const Selector<Team>& selector, u3
   selector.space.list.template clear<Team>();
   if (quick.select(p.k, best, candidates, output)) return p.k;
 #endif
-#if SORTED
+#if SORTED && !BINNED
   const u32 length = ceil_power_of_two(p.k);
   for (u32 i = p.k + Team::rank(); i < length; i += Team::size) list(i, 0, NOWHERE);
   choose(p, selector, list);

@@ -80,7 +80,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 
   const u32 team = threadIdx.x / TEAM;
   const u32 list_places = MERGE ? KB * p.tile * p.parts : 0;
-  const u32 sort_places = SORTED ? ceil_power_of_two(p.k) : 0;
+  const u32 sort_places = places_to_sort<TEAM>(p.k);
   const u32 more_places = list_places > sort_places ? list_places : sort_places;  // never both
   const u32 entries = WINNERS && REPAIR ? p.entries : KB * p.b;
   const u32 places = (entries + more_places + 3) / 4 * 4;  // aligned
@@ -129,6 +129,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   if (Team::rank() == 0) loss_list.length = 0;
 #endif
 #if REPAIR
+  if (Team::rank() == 0) hidden_space.gathered = 0;
 #if HELD
   Key most = 0;
   const QuickWinnerSink quick_output = {written, hidden_space, loss_list, most};
@@ -150,7 +151,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   await_launch_before();
   [[maybe_unused]] bool selected = false, tie = false;
   u32 hidden = 0;                 // elements, where they have been counted
-  [[maybe_unused]] u32 next = 0;  // the first group that repair has not gathered
   const u32 passes = HELD || (MERGE && INTERLEAVED) ? 1 : p.passes;  // they are launched for no more
   for (u32 pass = 0; pass < passes; ++pass) {
     sink.bucket0 = (block * passes + pass) * p.tile;
@@ -243,24 +243,24 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     const ListSink list = {more_keys, more_positions};
 #if WINNERS && REPAIR
     u32 ranked = p.k;  // of the results, the last ones, that are the worst
-    u32 gathered = 0;  // candidates to select from, not those that stage 1 kept
-    do {               // once, but for a row that hides much
+    u32 gathered = 0;
+    do {  // once, but for a row that hides much
       if (!selected || gathered) {
-        const Selector<Team> selector(spaces[team], keys, positions, gathered ? gathered : KB * p.b, gathered ? gathered : p.b);
+        const Selector<Team> selector(spaces[team], keys, positions, gathered ? gathered : KB * p.b, gathered ? gathered : p.b, p.n, more_keys);
         ranked = finish<Team>(p, selector, row, list, output);
       }
-      if (gathered == 0) {
+      if (hidden_space.gathered == 0) {
         if (!hidden) hidden = count_hidden<Team>(p, ends, hidden_space, spaces[team], losses, ranked);
         if (hidden <= few_hidden(ranked)) {
           if (hidden) place_hidden<Team>(p, ends, hidden_space, hidden);
           break;
         }
       }
-      gathered = gather<Team>(p, ends, hidden_space, spaces[team], losses, next, keys, positions);
+      gathered = gather<Team>(p, ends, hidden_space, spaces[team], losses, keys, positions);
     } while (gathered);
 #else
     if (!selected) {
-      const Selector<Team> selector(spaces[team], keys, positions, KB * p.b, p.b);
+      const Selector<Team> selector(spaces[team], keys, positions, KB * p.b, p.b, p.n, more_keys);
       finish<Team>(p, selector, row, list, output);
     }
 #if WINNERS

@@ -176,7 +176,7 @@ __device__ inline u32 count_hidden(const Params& p, const RowEnds& ends, HiddenS
                                    SelectSpace<Team::size>& select_space, const Losses& losses, u32 ranked) {
   const u32 most = SelectSpace<Team::size>::bins, groups = Losses::groups(p);
   u32* const listed = select_space.count;
-  if (Team::rank() == 0) space.flags = space.hidden = 0;
+  if (Team::rank() == 0) space.flags = space.hidden = space.next = 0;
   Team::sync();
   const Entry<Key> tau = {space.worst_keys[0], space.worst_positions[0]};
   const Entry<Key> bar = {tau.key >> KEY_SHIFT, tau.index};
@@ -282,7 +282,7 @@ __device__ inline u32 count_hidden(const Params& p, const RowEnds& ends, HiddenS
                                    SelectSpace<Team::size>& select_space, const Losses& losses, const LossList& list, Key most) {
   if (list.length == 0) return 0;
   u32* const listed = select_space.count;
-  if (Team::rank() == 0) space.flags = space.hidden = 0;
+  if (Team::rank() == 0) space.flags = space.hidden = space.next = 0;
   Team::sync();
   const Entry<Key> tau = {space.worst_keys[0], space.worst_positions[0]}, bar = {tau.key >> KEY_SHIFT, tau.index};
   if (most < tau.key) return 0;

@@ -26,12 +26,12 @@ template <class Team> struct Gathered {
   }
 };
 
-// Gathers what there is from group `next` on, to keys and positions, p.entries of them. Returns how many;
+// Gathers what there is from group space.next on, to keys and positions, p.entries of them. Returns how many;
 // none where no more groups are to be looked at: the results, which are out, are the true top k. Begins
 // without a barrier, ends with one.
 template <class Team>
 __device__ inline u32 gather(const Params& p, const RowEnds& ends, HiddenSpace& space, SelectSpace<Team::size>& select_space,
-                             const Losses& losses, u32& next, Key* keys, u32* positions) {
+                             const Losses& losses, Key* keys, u32* positions) {
   Team::sync();
   const Entry<Key> tau = {space.worst_keys[0], space.worst_positions[0]}, bar = {tau.key >> KEY_SHIFT, tau.index};
   const Buckets buckets = {p, ends.arr};
@@ -40,6 +40,7 @@ __device__ inline u32 gather(const Params& p, const RowEnds& ends, HiddenSpace& 
   const u32 groups = Losses::groups(p), longest = p.run + (p.longer != 0);
   const u32 room = (p.entries - p.k) / (GROUP * longest), bins = SelectSpace<Team::size>::bins;
   const u32 most = room < bins ? room : bins;
+  u32 next = space.next;
   Gathered<Team> gathered = {space, keys, positions, 0};
   Team::sync();
   for (u32 end; next < groups; next = end) {
@@ -79,7 +80,7 @@ __device__ inline u32 gather(const Params& p, const RowEnds& ends, HiddenSpace& 
       gathered.add(entry, there && !better(bar, entry));
     }
     if (gathered.count > p.k) {
-      next = end;
+      if (Team::rank() == 0) space.next = end, space.gathered = gathered.count;
       return gathered.count;
     }
   }

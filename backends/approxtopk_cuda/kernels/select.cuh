@@ -10,9 +10,14 @@
 // 3. emit    Each thread counts what it has above the bin; a sum over the threads before gives places,
 //            and neighbouring threads write neighbouring places. The few in the bin are ranked by
 //            comparing all pairs, and follow in that order.
+//    BINNED  What is above the bin is put in order: it is counted and placed by bins of its own range, and
+//            ranked within these, where a few meet.
 //
 // Nothing in the result depends on the order of threads. A look at a candidate takes no branch for
 // what is common, so that a thread has several of them in flight.
+//
+// From the command line: BINNED (0, 1, 2), results are to be in order, and no more than SelectSpace::bins, or
+// twice as many.
 
 template <int SIZE> struct SelectSpace {
   // Four bins a thread, but 2048 at most.
@@ -46,12 +51,14 @@ template <class Team> struct Selector {
   const Key* keys;
   const u32* positions;
   u32 mine, heads;
+  u32 n;      // BINNED: positions are less
+  u32* more;  // BINNED 2: room for Space::bins integers
 
   __device__ static u32 share(u32 m) { return m > Team::rank() ? (m - Team::rank() - 1) / Team::size + 1 : 0; }
 
   // m candidates, the best of each bucket among the first b.
-  __device__ Selector(Space& s, const Key* k, const u32* p, u32 m, u32 b = NOWHERE)
-      : space(s), keys(k), positions(p), mine(share(m)), heads(share(b < m ? b : m)) {}
+  __device__ Selector(Space& s, const Key* k, const u32* p, u32 m, u32 b = NOWHERE, u32 of = NOWHERE, void* place = nullptr)
+      : space(s), keys(k), positions(p), mine(share(m)), heads(share(b < m ? b : m)), n(of), more((u32*)place) {}
 
   // Calls f(i, keys[i]) for the thread's candidates, whose keys are loaded `ahead` at a time.
   template <u32 ahead = usual, class F> __device__ void each(const F& f) const {
@@ -292,18 +299,20 @@ template <class Team> struct Selector {
     else
       range_of_all(least, greatest);
     u32 want = k;
+    const Key top = greatest;
     u32 inside = narrow<false>(want, least, greatest, 0);
     sink.begin(least);
-    if (inside <= Space::few) return take<false>(k, want, least, greatest, 0, sink);
+    if (inside <= Space::few) return take<false>(k, want, least, greatest, 0, top, sink);
     const Key tie = least;  // more than a few have one key
     least = 0, greatest = (u32)~0u;
     narrow<true>(want, least, greatest, tie);
-    return take<true>(k, want, least, greatest, tie, sink);
+    return take<true>(k, want, least, greatest, tie, top, sink);
   }
 
-  // What narrow() found to the sink: all above the range, then the `want` best of those inside it, ranked.
+  // What narrow() found to the sink: all above the range, up to the key `top`, then the `want` best of those
+  // inside it, ranked.
   template <bool TIES, class Sink>
-  __device__ u32 take(u32 k, u32 want, Key least, Key greatest, Key tie, const Sink& sink) const {
+  __device__ u32 take(u32 k, u32 want, Key least, Key greatest, Key tie, Key top, const Sink& sink) const {
     const u32 ahead = TIES ? 1 : usual;
     const Key from = greatest + 1;
     const bool none = greatest == (TIES ? (Key)(u32)~0u : (Key)~(Key)0);  // above the greatest key there is
@@ -327,17 +336,199 @@ template <class Team> struct Selector {
     const u32 total = k - want, place = scan(own);
     if (Team::is_warp) Team::sync();
     space.list.template rank<Team>(space.list.length, want, total, sink);  // a few warps do
+#if BINNED
+    const u32 shift = small_shift();
+    const Order<TIES> order = {TIES ? scaled(tie, ~(u32)from, shift) : lowest(from), scaled(top, 0, shift), tie, (u32)from, shift};
+    emit_in_order<ahead>(place, total, marks, chosen, order, sink);
+    return k;
+#else
     emit<ahead>(place, total, marks, chosen, sink);
     return want;
+#endif
   }
 
   // All that are not empty, `total` of them.
   template <class Sink> __device__ void select_all(u32 total, const Sink& sink) const {
     const auto marked = [&](u32 i, Key, bool& is, bool&) { is = positions[i] != NOWHERE; };
+#if BINNED
+    Key least = ~(Key)0, greatest = 0;
+    each([&](u32 i, Key x) {
+      if (positions[i] == NOWHERE) return;
+      least = x < least ? x : least;
+      greatest = x > greatest ? x : greatest;
+    });
+    clear();
+    range(least, greatest);
+#endif
     u32 marks;
     const u32 own = count(marked, marks);
+#if BINNED
+    const u32 shift = small_shift();
+    const Order<false> order = {lowest(least), scaled(greatest, 0, shift), 0, 0, shift};
+    emit_in_order<usual>(scan(own), total, marks, marked, order, sink);
+#else
     emit<usual>(scan(own), total, marks, marked, sink);
+#endif
   }
+
+#if BINNED
+  // Keys of small elements, many of which tie, have the upper 16 bits of complemented positions below.
+  static const bool small = Element::bytes <= 2;
+  __device__ u32 small_shift() const { return small ? __clz(n - 1) : 0; }
+  __device__ static Key scaled(Key key, u32 position, u32 shift) {
+    return small ? key >> KEY_SHIFT << 16 | (~(position << shift) >> 16) : key;
+  }
+
+  __device__ static Key lowest(Key key) { return small ? key >> KEY_SHIFT << 16 : key; }
+
+  static const u32 order_bins = BINNED * Space::bins;
+  static const u32 many = 256;  // in a bin: fewer are ranked by comparing each with all others
+
+  // Numbers bins for candidates in order, the best first: by where their scaled keys are between two, or (TIES)
+  // from the middle bin on by where the complemented positions of those with the key `tie` are, the least of
+  // them given.
+  template <bool TIES> struct Order {
+    static const u32 halves = TIES && !small ? 2 : 1;
+    Key least, greatest, tie;
+    u32 least_position, shift;
+
+    __device__ static int shift_of(Key width) {
+      const int length = bit_length(width), bits = bit_length(order_bins / halves - 1);
+      return length > bits ? length - bits : 0;
+    }
+    __device__ u32 operator()(Key key, u32 position) const {
+      const u32 last = order_bins / halves - 1;
+      if (halves == 2 && key == tie) return order_bins - 1 - ((~position - least_position) >> shift_of(~0u - least_position));
+      const Key x = scaled(key, position, shift);
+      if (x < least) return last;
+      return x > greatest ? 0 : last - (u32)((x - least) >> shift_of(greatest - least));
+    }
+    // What a bin holds alone, what is outside of it in the bins at the ends.
+    __device__ void look_at(u32 bin) {
+      const int bits = shift_of(greatest - least);
+      const Key begin = least + ((Key)(order_bins - 1 - bin) << bits), end = begin + (((Key)1 << bits) - 1);
+      least = begin, greatest = end < greatest ? end : greatest;
+    }
+  };
+
+  // As emit(), in order. All counts are zero.
+  template <u32 ahead, bool TIES, class F, class Sink>
+  __device__ void emit_in_order(u32 place, u32 total, u32 marks, const F& marked, Order<TIES> order, const Sink& sink) const {
+    const u32 each = BINNED * per_thread;  // bins of a thread, and candidates
+    u32* const counts = BINNED == 1 ? space.count : more;  // two in an integer
+    u16* const ends = (u16*)counts;
+    u16* const slots = (u16*)space.count + (BINNED == 1 ? Space::bins : 0);
+    each_marked<ahead>(marks, marked, [&](u32 i) { slots[place++] = (u16)i; });
+    const u32 rank = Team::rank();
+    if (BINNED == 2) {
+#pragma unroll
+      for (u32 i = 0; i < each; ++i) ends[rank * each + i] = 0;
+    }
+    Team::sync();
+    u32 own[each / 2] = {};  // two in an integer
+#pragma unroll
+    for (u32 e = 0; e < each; ++e) own[e / 2] |= slots[rank + e * Team::size < total ? rank + e * Team::size : 0] << e % 2 * 16;
+    // Counts a candidate in its bin; returns what was there. One after the other where registers are short.
+    const auto add = [&](u32 slot) {
+      if (BINNED == 2) asm volatile("" : "+r"(slot)::"memory");
+      const u32 bin = order(keys[slot], positions[slot]), shift = bin % 2 * 16;
+      return atomicAdd(counts + bin / 2, 1u << shift) >> shift & 0xFFFF;
+    };
+    bool again = false, crowded;
+    do {
+#pragma unroll
+      for (u32 e = 0; e < each; ++e) {
+        if (rank + e * Team::size < total) add(own[e / 2] >> e % 2 * 16 & 0xFFFF);
+      }
+      Team::sync();
+      u32 sum = 0, most = 0, full = 0;
+#pragma unroll
+      for (u32 i = 0; i < each; ++i) {
+        const u32 inside = ends[rank * each + i];
+        if (inside > most) most = inside, full = rank * each + i;
+        sum += inside;
+      }
+      u32 before = scan(sum);
+      if (most > many / 2) space.bin = full;
+      // Once, so that a value far from the others does not leave these in one bin.
+      again = Team::any(!TIES && !again && order.least < order.greatest && most > many / 2);
+      crowded = most > many;
+#pragma unroll
+      for (u32 i = 0; i < each; ++i) {
+        const u32 inside = ends[rank * each + i];
+        ends[rank * each + i] = again ? 0 : before;
+        before += inside;
+      }
+      if (again) order.look_at(space.bin);
+      Team::sync();
+    } while (again);
+#pragma unroll
+    for (u32 e = 0; e < each; ++e) {
+      const u32 slot = own[e / 2] >> e % 2 * 16 & 0xFFFF;
+      if (rank + e * Team::size < total) slots[add(slot)] = (u16)slot;
+    }
+    if (Team::any(crowded)) sort_crowded(slots, ends);
+#pragma unroll 1
+    for (u32 i = rank; i < total; i += Team::size) {
+      const u32 slot = slots[i], index = positions[slot];
+      const Key key = keys[slot];
+      const u32 of = order(key, index), end = ends[of];
+      u32 at = of ? ends[of - 1] : 0;
+      const u32 batch = 4;
+      const bool in_order = end - at > many;
+#pragma unroll 1
+      for (u32 other = at; other < end && !in_order; other += batch) {
+        u32 rivals[batch];
+        Key others[batch];
+#pragma unroll
+        for (u32 e = 0; e < batch; ++e) rivals[e] = slots[other + e < end ? other + e : i];  // itself is not ahead
+#pragma unroll
+        for (u32 e = 0; e < batch; ++e) others[e] = keys[rivals[e]];
+#pragma unroll
+        for (u32 e = 0; e < batch; ++e) {
+          u32 before = index;
+          if (others[e] == key) before = positions[rivals[e]];
+          at += others[e] > key || before < index;
+        }
+      }
+      sink(in_order ? i : at, key, index);
+    }
+  }
+
+  // Puts bins of more than a few in order, one after the other, by a bitonic network. Begins and ends with a barrier.
+  __device__ void sort_crowded(u16* slots, const u16* ends) const {
+    u32 next = 0;
+    for (;;) {
+      Team::sync();
+      Key bin = order_bins, none = 0;
+      for (u32 i = next + Team::rank(); i < order_bins && bin == order_bins; i += Team::size) {
+        if (ends[i] - (i ? ends[i - 1] : 0) > many) bin = i;
+      }
+      range(bin, none);
+      if (bin == order_bins) return Team::sync();
+      next = (u32)bin + 1;
+      const u32 begin = bin ? ends[bin - 1] : 0, count = ends[bin] - begin;
+      u16* const of = slots + begin;
+#pragma unroll 1
+      for (u32 size = 2; size / 2 < count; size *= 2) {
+#pragma unroll 1
+        for (u32 stride = size / 2; stride; stride /= 2) {
+          Team::sync();
+          for (u32 x = Team::rank(); 2 * x < count + size; x += Team::size) {
+            const u32 a = 2 * x - (x & (stride - 1)), b = stride == size / 2 ? a ^ (size - 1) : a + stride;
+            if (b >= count) continue;  // as if the worst were there, and then both are in order
+            const u32 first = of[a], second = of[b];
+            if (better(entry_at(second), entry_at(first))) of[a] = (u16)second, of[b] = (u16)first;
+          }
+        }
+      }
+    }
+  }
+  __device__ Entry<Key> entry_at(u32 slot) const {
+    const Entry<Key> entry = {keys[slot], positions[slot]};
+    return entry;
+  }
+#endif
 
   // The marked candidates, `total` of them, to sink(place, key, index). The thread's own begin at
   // `place`, by scan(); `marks` are those of its last chunk.

@@ -4,7 +4,7 @@
 //          indices: the first k of each row. k <= entries that are not empty.
 // Ties     to the lower index.
 // When     sorted output is asked for and k is too long for a block's shared memory.
-//   sort_runs   sorts runs of `width` (a power of two).
+//   sort_runs   sorts runs of `width`, by bins (BINNED); see select.cuh.
 //   merge_runs  merges pairs of runs of `width`; one launch for each doubling.
 //   The last launch of them writes the output (OUTPUT), the others spare_keys, spare_positions.
 // Moves    each entry twice per launch.
@@ -18,10 +18,20 @@ __device__ inline void write_entry(const Params& p, const RowEnds& ends, i64 row
 #endif
 }
 
+#if BINNED
+struct RunSink {
+  const Params& p;
+  const RowEnds& ends;
+  i64 row;
+  u32 begin;
+  __device__ void operator()(u32 place, Key key, u32 index) const { write_entry(p, ends, row, begin + place, {key, index}); }
+};
+
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) sort_runs(const Params p) {
   typedef TeamOf<THREADS> Team;
   await_launch_before();
   extern __shared__ __align__(16) u8 shared[];
+  __shared__ SelectSpace<THREADS> space;
   Key* const keys = (Key*)shared;
   u32* const positions = (u32*)(keys + p.width);
   const u32 runs = (p.length + p.width - 1) / p.width;
@@ -29,19 +39,26 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) sort_runs(cons
     const i64 row = w / runs;
     const u32 begin = w % runs * p.width;
     const u32 count = p.length - begin < p.width ? p.length - begin : p.width;
-    for (u32 i = Team::rank(); i < p.width; i += THREADS) {
-      keys[i] = i < count ? p.keys[row * p.length + begin + i] : 0;
-      positions[i] = i < count ? p.positions[row * p.length + begin + i] : NOWHERE;
+    u32 total = 0;
+    for (u32 base = 0; base < count; base += THREADS) {
+      const u32 i = base + Team::rank();
+      bool there = false;
+      if (i < count) {
+        keys[i] = p.keys[row * p.length + begin + i];
+        positions[i] = p.positions[row * p.length + begin + i];
+        there = positions[i] != NOWHERE;
+      }
+      total += __syncthreads_count(there);
     }
-    sort_entries<Team>(keys, positions, p.width);
     const RowEnds ends = ends_of(p, row);
-    for (u32 i = Team::rank(); i < count; i += THREADS) {
-      const Entry<Key> entry = {keys[i], positions[i]};
-      write_entry(p, ends, row, begin + i, entry);
-    }
+    const RunSink sink = {p, ends, row, begin};
+    const Selector<Team> selector(space, keys, positions, count, count, p.n);
+    selector.select_all(total, sink);
+    for (u32 i = total + Team::rank(); i < count; i += THREADS) sink(i, 0, NOWHERE);  // no result
     Team::sync();
   }
 }
+#endif
 
 // A thread finds by bisection how many of its first `at` outputs come from either run, then merges
 // `each` entries.

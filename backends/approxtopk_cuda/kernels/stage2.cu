@@ -139,7 +139,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) stage2(const P
   const u32 m = KB * p.b;
   const u32 held = CLUSTER > 1 ? 2 * p.tile : SHARED ? m : 0;
   const u32 list_places = MERGE ? m * p.splits : 0;
-  const u32 sort_places = SORTED ? ceil_power_of_two(p.k) : 0;
+  const u32 sort_places = places_to_sort<THREADS>(p.k);
   const u32 more_places = list_places > sort_places ? list_places : sort_places;  // never both
   const u32 places = (held + more_places + 3) / 4 * 4;  // aligned
   const Memory memory = {(Key*)shared, (u32*)((Key*)shared + places)};
@@ -157,7 +157,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) stage2(const P
   cluster_wait();
   if (cluster_rank() == 0) {
     const Memory left = length <= p.tile ? rest : from;
-    const Selector<Team> selector(space, left.keys, left.positions, length, p.b);
+    const Selector<Team> selector(space, left.keys, left.positions, length, p.b, p.n, list.keys);
     finish<Team>(p, selector, row, list, output);
   }
   cluster_arrive();
@@ -178,7 +178,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) stage2(const P
 #endif
   Team::sync();
   const Memory& candidates = SHARED ? memory : from;
-  const Selector<Team> selector(space, candidates.keys, candidates.positions, m, p.b);
+  const Selector<Team> selector(space, candidates.keys, candidates.positions, m, p.b, p.n, list.keys);
   finish<Team>(p, selector, row, list, output);
 #endif
 }
