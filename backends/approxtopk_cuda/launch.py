@@ -31,7 +31,7 @@ MAX_SORT = 4096
 MAX_EXTRACT = 16
 #: Winners that are found by ranking what reaches a bound, a quarter of it for 64-bit keys.
 MAX_QUICK = 128
-#: Entries of a run that `sort_runs` sorts.
+#: Entries of a run that `sort_runs` sorts, and that a block of `merge_runs` merges.
 SORT_RUN = 2048
 #: Blocks of a cluster that share a row's candidates, and how many make that worth while.
 SELECT_CLUSTER, LEAST_SHARED = 8, 16384
@@ -248,7 +248,7 @@ def _bins(team: int) -> int:
 
 
 def _binned(p: Problem, team: int) -> int:
-    """Whether results are put in order by bins: 2 if there are more results than bins; see select.cuh."""
+    """Whether results are put in order by bins: 2 if these are too few; see select.cuh."""
     if not p.sorted or p.k > 2 * _bins(team) or p.b * p.kb > 65536:
         return 0
     return 1 if p.k <= _bins(team) else 2
@@ -385,9 +385,8 @@ def _sort(p: Problem, length: int, key_shift: int, swapped: bool = False) -> tup
             STRIDED=p.step != 1,
             BINNED=not merging,
         )
-        chunk = 256 * 8 if merging else SORT_RUN
-        grid = min(p.rows * -(-length // chunk), MAX_GRID)
-        shared = 0 if merging else SORT_RUN * entry_bytes(p.dtype)
+        grid = min(p.rows * -(-length // SORT_RUN), MAX_GRID)
+        shared = SORT_RUN * entry_bytes(p.dtype)
         fields = (("rows", p.rows), ("length", length), ("width", width))
         launches.append(Launch(kernel, grid, threads, shared, fields=fields, swapped=swapped))
         if last:

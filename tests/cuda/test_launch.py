@@ -182,7 +182,11 @@ def test_long_sorts_end_with_the_output() -> None:
 
 def test_results_are_put_in_order_where_they_are() -> None:
     """Sorted results take no shared memory that others don't, so that as many blocks fit."""
-    for shape in ((256, 131072, 2048, 4096, 3), (4096, 4096, 128, 256, 3), (2, 2**20, 900, 65536, 1)):
+    for shape in (
+        (256, 131072, 2048, 4096, 3),
+        (4096, 4096, 128, 256, 3),
+        (2, 2**20, 900, 65536, 1),
+    ):
         plain = planned(problem(*shape), Device())
         ordered = planned(problem(*shape, sorted=True), Device())
         assert [x.shared for x in ordered.launches] == [x.shared for x in plain.launches]
@@ -200,7 +204,10 @@ def test_results_are_put_in_order_where_they_are() -> None:
         ((64, 131072, 64, 128, 3), [False]),  # one of two blocks that there is room for
         ((1024, 50257, 50, 2560, 1), [False]),  # seven or eight of eight
         ((128, 2**20, 65536, 32768, 2), [True]),  # many waves of blocks
-        ((1, 2**27, 1024, 57344, 1), [True, False]),  # its own second launch, which leaves room for all
+        (
+            (1, 2**27, 1024, 57344, 1),
+            [True, False],
+        ),  # its own second launch, which leaves room for all
     ],
 )
 def test_whose_blocks_may_come_before_the_end(shape: Any, lets: list[bool]) -> None:
