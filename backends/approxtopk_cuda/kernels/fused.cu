@@ -250,9 +250,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
         ranked = finish<Team>(p, selector, row, list, output);
       }
       if (hidden_space.gathered == 0) {
-        if (!hidden) hidden = count_hidden<Team>(p, ends, hidden_space, spaces[team], losses, ranked);
-        if (hidden <= few_hidden(ranked)) {
-          if (hidden) place_hidden<Team>(p, ends, hidden_space, hidden);
+        const u32 found = hidden ? hidden : count_hidden<Team>(p, ends, hidden_space, spaces[team], losses, ranked);
+        if (found <= few_hidden(ranked)) {
+          if (found) place_hidden<Team>(p, ends, hidden_space, found);
           break;
         }
       }

@@ -381,118 +381,140 @@ template <class Team> struct Selector {
 
   __device__ static Key lowest(Key key) { return small ? key >> KEY_SHIFT << 16 : key; }
 
-  static const u32 order_bins = BINNED * Space::bins;
+  static const u32 order_bins = BINNED * Space::bins / 2;
   static const u32 many = 256;  // in a bin: fewer are ranked by comparing each with all others
 
   // Numbers bins for candidates in order, the best first: by where their scaled keys are between two, or (TIES)
   // from the middle bin on by where the complemented positions of those with the key `tie` are, the least of
   // them given.
   template <bool TIES> struct Order {
-    static const u32 halves = TIES && !small ? 2 : 1;
+    static const u32 halves = TIES && !small ? 2 : 1, bins = order_bins / halves;
     Key least, greatest, tie;
     u32 least_position, shift;
 
-    __device__ static int shift_of(Key width) {
-      const int length = bit_length(width), bits = bit_length(order_bins / halves - 1);
-      return length > bits ? length - bits : 0;
+    template <class X> __device__ static u32 bin_of(X distance, X width, u32& inside) {
+      const int length = bit_length(width), bits = bit_length(bins - 1), below = length > bits ? length - bits : 0;
+      const X rest = distance & (((X)1 << below) - 1);
+      inside = 0xFFFF - (u32)(below > 16 ? rest >> (below - 16) : rest << (16 - below));
+      return bins - 1 - (u32)(distance >> below);
     }
-    __device__ u32 operator()(Key key, u32 position) const {
-      const u32 last = order_bins / halves - 1;
-      if (halves == 2 && key == tie) return order_bins - 1 - ((~position - least_position) >> shift_of(~0u - least_position));
-      const Key x = scaled(key, position, shift);
-      if (x < least) return last;
-      return x > greatest ? 0 : last - (u32)((x - least) >> shift_of(greatest - least));
-    }
-    // What a bin holds alone, what is outside of it in the bins at the ends.
-    __device__ void look_at(u32 bin) {
-      const int bits = shift_of(greatest - least);
-      const Key begin = least + ((Key)(order_bins - 1 - bin) << bits), end = begin + (((Key)1 << bits) - 1);
-      least = begin, greatest = end < greatest ? end : greatest;
+    // The bin, and 16 bits of where inside of it.
+    __device__ u32 operator()(Key key, u32 position, u32& inside) const {
+      if (halves == 2 && key == tie) return bins + bin_of(~position - least_position, ~0u - least_position, inside);
+      return bin_of(scaled(key, position, shift) - least, greatest - least, inside);
     }
   };
 
   // As emit(), in order. All counts are zero.
+  //
+  // Candidates are counted by bins as wide as each other, and once more by narrower ones where there are many:
+  // by as many of a bin as make two of its candidates in each, if they are spread evenly in it.
   template <u32 ahead, bool TIES, class F, class Sink>
-  __device__ void emit_in_order(u32 place, u32 total, u32 marks, const F& marked, Order<TIES> order, const Sink& sink) const {
-    const u32 each = BINNED * per_thread;  // bins of a thread, and candidates
-    u32* const counts = BINNED == 1 ? space.count : more;  // two in an integer
-    u16* const ends = (u16*)counts;
+  __device__ void emit_in_order(u32 place, u32 total, u32 marks, const F& marked, const Order<TIES>& order, const Sink& sink) const {
+    const u32 each = BINNED * per_thread, rank = Team::rank();  // candidates of a thread
+    u16* const wide = BINNED == 1 ? (u16*)space.count : (u16*)more;
+    u16* const narrow = wide + order_bins;
     u16* const slots = (u16*)space.count + (BINNED == 1 ? Space::bins : 0);
     each_marked<ahead>(marks, marked, [&](u32 i) { slots[place++] = (u16)i; });
-    const u32 rank = Team::rank();
     if (BINNED == 2) {
-#pragma unroll
-      for (u32 i = 0; i < each; ++i) ends[rank * each + i] = 0;
+      for (u32 i = rank; i < order_bins; i += Team::size) more[i] = 0;
     }
     Team::sync();
-    u32 own[each / 2] = {};  // two in an integer
-#pragma unroll
-    for (u32 e = 0; e < each; ++e) own[e / 2] |= slots[rank + e * Team::size < total ? rank + e * Team::size : 0] << e % 2 * 16;
-    // Counts a candidate in its bin; returns what was there. One after the other where registers are short.
-    const auto add = [&](u32 slot) {
-      if (BINNED == 2) asm volatile("" : "+r"(slot)::"memory");
-      const u32 bin = order(keys[slot], positions[slot]), shift = bin % 2 * 16;
-      return atomicAdd(counts + bin / 2, 1u << shift) >> shift & 0xFFFF;
+    Shorts<each> own, bin;
+    own.fill([&](u32 e) { return slots[rank + e * Team::size < total ? rank + e * Team::size : 0]; });
+    const auto wide_bin = [&](u32 slot, u32& inside) {
+      if (BINNED == 2) asm volatile("" : "+r"(slot)::"memory");  // one after the other: registers are short
+      return order(keys[slot], positions[slot], inside);
     };
-    bool again = false, crowded;
-    do {
-#pragma unroll
-      for (u32 e = 0; e < each; ++e) {
-        if (rank + e * Team::size < total) add(own[e / 2] >> e % 2 * 16 & 0xFFFF);
-      }
-      Team::sync();
-      u32 sum = 0, most = 0, full = 0;
-#pragma unroll
-      for (u32 i = 0; i < each; ++i) {
-        const u32 inside = ends[rank * each + i];
-        if (inside > most) most = inside, full = rank * each + i;
-        sum += inside;
-      }
-      u32 before = scan(sum);
-      if (most > many / 2) space.bin = full;
-      // Once, so that a value far from the others does not leave these in one bin.
-      again = Team::any(!TIES && !again && order.least < order.greatest && most > many / 2);
-      crowded = most > many;
-#pragma unroll
-      for (u32 i = 0; i < each; ++i) {
-        const u32 inside = ends[rank * each + i];
-        ends[rank * each + i] = again ? 0 : before;
-        before += inside;
-      }
-      if (again) order.look_at(space.bin);
-      Team::sync();
-    } while (again);
+    const auto narrow_bin = [&](u32 slot) {
+      u32 inside;
+      const u32 of = wide_bin(slot, inside), begin = wide[of], end = of + 1 < order_bins ? wide[of + 1] : total;
+      return (begin + ((end - begin) * inside >> 16)) / 2;
+    };
+    const auto add = [&](u16* counts, u32 to) {  // two counts in an integer; returns what was there
+      return atomicAdd((u32*)counts + to / 2, 1u << to % 2 * 16) >> to % 2 * 16 & 0xFFFF;
+    };
 #pragma unroll
     for (u32 e = 0; e < each; ++e) {
-      const u32 slot = own[e / 2] >> e % 2 * 16 & 0xFFFF;
-      if (rank + e * Team::size < total) slots[add(slot)] = (u16)slot;
+      u32 inside;
+      if (rank + e * Team::size < total) add(wide, wide_bin(own.get(e), inside));
     }
-    if (Team::any(crowded)) sort_crowded(slots, ends);
+    Team::sync();
+    begin_bins(wide);
+    bin.fill([&](u32 e) { return narrow_bin(own.get(e)); });
+#pragma unroll
+    for (u32 e = 0; e < each; ++e) {
+      if (rank + e * Team::size < total) add(narrow, bin.get(e));
+    }
+    Team::sync();
+    const u32 most = begin_bins(narrow);
+#pragma unroll
+    for (u32 e = 0; e < each; ++e) {
+      if (rank + e * Team::size < total) slots[add(narrow, bin.get(e))] = (u16)own.get(e);
+    }
+    if (Team::any(most > many)) sort_crowded(slots, narrow);
 #pragma unroll 1
     for (u32 i = rank; i < total; i += Team::size) {
-      const u32 slot = slots[i], index = positions[slot];
-      const Key key = keys[slot];
-      const u32 of = order(key, index), end = ends[of];
-      u32 at = of ? ends[of - 1] : 0;
-      const u32 batch = 4;
-      const bool in_order = end - at > many;
-#pragma unroll 1
-      for (u32 other = at; other < end && !in_order; other += batch) {
-        u32 rivals[batch];
-        Key others[batch];
-#pragma unroll
-        for (u32 e = 0; e < batch; ++e) rivals[e] = slots[other + e < end ? other + e : i];  // itself is not ahead
-#pragma unroll
-        for (u32 e = 0; e < batch; ++e) others[e] = keys[rivals[e]];
-#pragma unroll
-        for (u32 e = 0; e < batch; ++e) {
-          u32 before = index;
-          if (others[e] == key) before = positions[rivals[e]];
-          at += others[e] > key || before < index;
-        }
-      }
-      sink(in_order ? i : at, key, index);
+      const u32 slot = slots[i], of = narrow_bin(slot);
+      sink(place_in(slots, of ? narrow[of - 1] : 0, narrow[of], i), keys[slot], positions[slot]);
     }
+  }
+
+  // From how many candidates are in bins to where these begin. Returns the most in a bin of this thread. Ends
+  // with a barrier.
+  __device__ u32 begin_bins(u16* bins) const {
+    const u32 each = order_bins / Team::size, rank = Team::rank();
+    u32 sum = 0, most = 0;
+#pragma unroll
+    for (u32 i = 0; i < each; ++i) {
+      const u32 count = bins[rank * each + i];
+      most = count > most ? count : most;
+      sum += count;
+    }
+    u32 before = scan(sum);
+#pragma unroll
+    for (u32 i = 0; i < each; ++i) {
+      const u32 count = bins[rank * each + i];
+      bins[rank * each + i] = (u16)before;
+      before += count;
+    }
+    Team::sync();
+    return most;
+  }
+
+  // N 16-bit integers.
+  template <u32 N> struct Shorts {
+    u32 words[(N + 1) / 2];
+
+    __device__ u32 get(u32 e) const { return words[e / 2] >> e % 2 * 16 & 0xFFFF; }
+    template <class F> __device__ void fill(const F& f) {
+#pragma unroll
+      for (u32 e = 0; e < N; ++e) words[e / 2] = e % 2 ? words[e / 2] | f(e) << 16 : f(e) & 0xFFFF;
+    }
+  };
+
+  // The place of the i-th candidate of a list, in its bin's part of it, by comparing all of these.
+  __device__ u32 place_in(const u16* slots, u32 begin, u32 end, u32 i) const {
+    const u32 batch = 4, slot = slots[i], index = positions[slot];
+    const Key key = keys[slot];
+    u32 at = begin;
+    if (end - begin > many) return i;  // they are in order
+#pragma unroll 1
+    for (u32 other = begin; other < end; other += batch) {
+      u32 rivals[batch];
+      Key others[batch];
+#pragma unroll
+      for (u32 e = 0; e < batch; ++e) rivals[e] = other + e < end ? slots[other + e] : slot;  // itself is not ahead
+#pragma unroll
+      for (u32 e = 0; e < batch; ++e) others[e] = keys[rivals[e]];
+#pragma unroll
+      for (u32 e = 0; e < batch; ++e) {
+        u32 before = index;
+        if (others[e] == key) before = positions[rivals[e]];
+        at += others[e] > key || before < index;
+      }
+    }
+    return at;
   }
 
   // Puts bins of more than a few in order, one after the other, by a bitonic network. Begins and ends with a barrier.
@@ -500,11 +522,11 @@ template <class Team> struct Selector {
     u32 next = 0;
     for (;;) {
       Team::sync();
-      Key bin = order_bins, none = 0;
+      Key bin = order_bins, greatest = 0;
       for (u32 i = next + Team::rank(); i < order_bins && bin == order_bins; i += Team::size) {
         if (ends[i] - (i ? ends[i - 1] : 0) > many) bin = i;
       }
-      range(bin, none);
+      range(bin, greatest);
       if (bin == order_bins) return Team::sync();
       next = (u32)bin + 1;
       const u32 begin = bin ? ends[bin - 1] : 0, count = ends[bin] - begin;
