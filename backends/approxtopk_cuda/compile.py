@@ -28,7 +28,7 @@ _PARTS = {
     "fused": (
         *("element", "multiplier", "params", "output", "team", "cluster", "merge"),
         *("ranking", "queue", "chunk", "stage1"),
-        *("listed", "select", "losslist", "quick", "sort", "finish"),
+        *("listed", "order", "select", "losslist", "quick", "sort", "finish"),
         *("buckets", "results", "hidden", "losses", "repair"),
     ),
     "extract": (
@@ -38,13 +38,23 @@ _PARTS = {
     "short": ("element", "multiplier", "params", "output", "team", "merge", "listed", "chunk"),
     "stage2": (
         *("element", "multiplier", "params", "output", "team", "cluster", "merge"),
-        *("listed", "select", "quick", "sort", "finish"),
+        *("listed", "order", "select", "quick", "sort", "finish"),
     ),
     "certify": (
         *("element", "multiplier", "params", "output", "team", "cluster", "merge"),
-        *("listed", "select", "quick", "sort", "finish", "buckets", "results", "certify"),
+        *("listed", "order", "select", "quick", "sort", "finish", "buckets", "results", "certify"),
     ),
-    "sort": ("element", "multiplier", "params", "output", "team", "merge", "listed", "select"),
+    "sort": (
+        "element",
+        "multiplier",
+        "params",
+        "output",
+        "team",
+        "merge",
+        "listed",
+        "order",
+        "select",
+    ),
 }
 
 _cache: dict[tuple[Kernel, str], bytes] = {}

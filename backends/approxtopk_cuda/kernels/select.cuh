@@ -10,14 +10,10 @@
 // 3. emit    Each thread counts what it has above the bin; a sum over the threads before gives places,
 //            and neighbouring threads write neighbouring places. The few in the bin are ranked by
 //            comparing all pairs, and follow in that order.
-//    BINNED  What is above the bin is put in order: it is counted and placed by bins of its own range, and
-//            ranked within these, where a few meet.
+//            BINNED: what is above the bin is put in order as well, see order.cuh.
 //
 // Nothing in the result depends on the order of threads. A look at a candidate takes no branch for
 // what is common, so that a thread has several of them in flight.
-//
-// From the command line: BINNED (0, 1, 2), results are to be in order, and no more than SelectSpace::bins, or
-// twice as many.
 
 template <int SIZE> struct SelectSpace {
   // Four bins a thread, but 2048 at most.
@@ -25,7 +21,7 @@ template <int SIZE> struct SelectSpace {
   static const int bits = SIZE >= 512 ? 11 : SIZE == 256 ? 10 : SIZE == 128 ? 9 : 7;
   static const int few = SIZE >= 256 ? 256 : 64;  // candidates that are not worth another pass
   // Counts of bins and of what is in none; later the candidates to be written; quick.cuh publishes here,
-  // losses.cuh and repair.cuh list groups.
+  // losses.cuh and repair.cuh list groups, order.cuh has bins of its own.
   __align__(16) u32 count[bins + 4];
   List<SIZE >= 256 ? 320 : few> list;
   // Blocks of a cluster may still ask whether the list of quick selection is too long when the first one
@@ -37,7 +33,8 @@ template <int SIZE> struct SelectSpace {
   u32 top_bin, top_above;
 };
 
-template <class Team> struct Selector {
+template <class TEAM_TYPE> struct Selector {
+  typedef TEAM_TYPE Team;
   typedef SelectSpace<Team::size> Space;
   static const int per_thread = Space::bins / Team::size;
   static const u32 usual = sizeof(Key) == 8 ? 2 : 8;  // loads in flight
@@ -337,9 +334,11 @@ template <class Team> struct Selector {
     if (Team::is_warp) Team::sync();
     space.list.template rank<Team>(space.list.length, want, total, sink);  // a few warps do
 #if BINNED
-    const u32 shift = small_shift();
-    const Order<TIES> order = {TIES ? scaled(tie, ~(u32)from, shift) : lowest(from), scaled(top, 0, shift), tie, (u32)from, shift};
-    emit_in_order<ahead>(place, total, marks, chosen, order, sink);
+    const InOrder<Selector> in_order(*this);
+    if constexpr (TIES)
+      in_order.template emit<ahead>(place, total, marks, chosen, in_order.with_ties(tie, (u32)from, top), sink);
+    else
+      in_order.template emit<ahead>(place, total, marks, chosen, in_order.between(from, top), sink);
     return k;
 #else
     emit<ahead>(place, total, marks, chosen, sink);
@@ -363,194 +362,12 @@ template <class Team> struct Selector {
     u32 marks;
     const u32 own = count(marked, marks);
 #if BINNED
-    const u32 shift = small_shift();
-    const Order<false> order = {lowest(least), scaled(greatest, 0, shift), 0, 0, shift};
-    emit_in_order<usual>(scan(own), total, marks, marked, order, sink);
+    const InOrder<Selector> in_order(*this);
+    in_order.template emit<usual>(scan(own), total, marks, marked, in_order.between(least, greatest), sink);
 #else
     emit<usual>(scan(own), total, marks, marked, sink);
 #endif
   }
-
-#if BINNED
-  // Keys of small elements, many of which tie, have the upper 16 bits of complemented positions below.
-  static const bool small = Element::bytes <= 2;
-  __device__ u32 small_shift() const { return small ? __clz(n - 1) : 0; }
-  __device__ static Key scaled(Key key, u32 position, u32 shift) {
-    return small ? key >> KEY_SHIFT << 16 | (~(position << shift) >> 16) : key;
-  }
-
-  __device__ static Key lowest(Key key) { return small ? key >> KEY_SHIFT << 16 : key; }
-
-  static const u32 order_bins = BINNED * Space::bins / 2;
-  static const u32 many = 256;  // in a bin: fewer are ranked by comparing each with all others
-
-  // Numbers bins for candidates in order, the best first: by where their scaled keys are between two, or (TIES)
-  // from the middle bin on by where the complemented positions of those with the key `tie` are, the least of
-  // them given.
-  template <bool TIES> struct Order {
-    static const u32 halves = TIES && !small ? 2 : 1, bins = order_bins / halves;
-    Key least, greatest, tie;
-    u32 least_position, shift;
-
-    template <class X> __device__ static u32 bin_of(X distance, X width, u32& inside) {
-      const int length = bit_length(width), bits = bit_length(bins - 1), below = length > bits ? length - bits : 0;
-      const X rest = distance & (((X)1 << below) - 1);
-      inside = 0xFFFF - (u32)(below > 16 ? rest >> (below - 16) : rest << (16 - below));
-      return bins - 1 - (u32)(distance >> below);
-    }
-    // The bin, and 16 bits of where inside of it.
-    __device__ u32 operator()(Key key, u32 position, u32& inside) const {
-      if (halves == 2 && key == tie) return bins + bin_of(~position - least_position, ~0u - least_position, inside);
-      return bin_of(scaled(key, position, shift) - least, greatest - least, inside);
-    }
-  };
-
-  // As emit(), in order. All counts are zero.
-  //
-  // Candidates are counted by bins as wide as each other, and once more by narrower ones where there are many:
-  // by as many of a bin as make two of its candidates in each, if they are spread evenly in it.
-  template <u32 ahead, bool TIES, class F, class Sink>
-  __device__ void emit_in_order(u32 place, u32 total, u32 marks, const F& marked, const Order<TIES>& order, const Sink& sink) const {
-    const u32 each = BINNED * per_thread, rank = Team::rank();  // candidates of a thread
-    u16* const wide = BINNED == 1 ? (u16*)space.count : (u16*)more;
-    u16* const narrow = wide + order_bins;
-    u16* const slots = (u16*)space.count + (BINNED == 1 ? Space::bins : 0);
-    each_marked<ahead>(marks, marked, [&](u32 i) { slots[place++] = (u16)i; });
-    if (BINNED == 2) {
-      for (u32 i = rank; i < order_bins; i += Team::size) more[i] = 0;
-    }
-    Team::sync();
-    Shorts<each> own, bin;
-    own.fill([&](u32 e) { return slots[rank + e * Team::size < total ? rank + e * Team::size : 0]; });
-    const auto wide_bin = [&](u32 slot, u32& inside) {
-      if (BINNED == 2) asm volatile("" : "+r"(slot)::"memory");  // one after the other: registers are short
-      return order(keys[slot], positions[slot], inside);
-    };
-    const auto narrow_bin = [&](u32 slot) {
-      u32 inside;
-      const u32 of = wide_bin(slot, inside), begin = wide[of], end = of + 1 < order_bins ? wide[of + 1] : total;
-      return (begin + ((end - begin) * inside >> 16)) / 2;
-    };
-    const auto add = [&](u16* counts, u32 to) {  // two counts in an integer; returns what was there
-      return atomicAdd((u32*)counts + to / 2, 1u << to % 2 * 16) >> to % 2 * 16 & 0xFFFF;
-    };
-#pragma unroll
-    for (u32 e = 0; e < each; ++e) {
-      u32 inside;
-      if (rank + e * Team::size < total) add(wide, wide_bin(own.get(e), inside));
-    }
-    Team::sync();
-    begin_bins(wide);
-    bin.fill([&](u32 e) { return narrow_bin(own.get(e)); });
-#pragma unroll
-    for (u32 e = 0; e < each; ++e) {
-      if (rank + e * Team::size < total) add(narrow, bin.get(e));
-    }
-    Team::sync();
-    const u32 most = begin_bins(narrow);
-#pragma unroll
-    for (u32 e = 0; e < each; ++e) {
-      if (rank + e * Team::size < total) slots[add(narrow, bin.get(e))] = (u16)own.get(e);
-    }
-    if (Team::any(most > many)) sort_crowded(slots, narrow);
-#pragma unroll 1
-    for (u32 i = rank; i < total; i += Team::size) {
-      const u32 slot = slots[i], of = narrow_bin(slot);
-      sink(place_in(slots, of ? narrow[of - 1] : 0, narrow[of], i), keys[slot], positions[slot]);
-    }
-  }
-
-  // From how many candidates are in bins to where these begin. Returns the most in a bin of this thread. Ends
-  // with a barrier.
-  __device__ u32 begin_bins(u16* bins) const {
-    const u32 each = order_bins / Team::size, rank = Team::rank();
-    u32 sum = 0, most = 0;
-#pragma unroll
-    for (u32 i = 0; i < each; ++i) {
-      const u32 count = bins[rank * each + i];
-      most = count > most ? count : most;
-      sum += count;
-    }
-    u32 before = scan(sum);
-#pragma unroll
-    for (u32 i = 0; i < each; ++i) {
-      const u32 count = bins[rank * each + i];
-      bins[rank * each + i] = (u16)before;
-      before += count;
-    }
-    Team::sync();
-    return most;
-  }
-
-  // N 16-bit integers.
-  template <u32 N> struct Shorts {
-    u32 words[(N + 1) / 2];
-
-    __device__ u32 get(u32 e) const { return words[e / 2] >> e % 2 * 16 & 0xFFFF; }
-    template <class F> __device__ void fill(const F& f) {
-#pragma unroll
-      for (u32 e = 0; e < N; ++e) words[e / 2] = e % 2 ? words[e / 2] | f(e) << 16 : f(e) & 0xFFFF;
-    }
-  };
-
-  // The place of the i-th candidate of a list, in its bin's part of it, by comparing all of these.
-  __device__ u32 place_in(const u16* slots, u32 begin, u32 end, u32 i) const {
-    const u32 batch = 4, slot = slots[i], index = positions[slot];
-    const Key key = keys[slot];
-    u32 at = begin;
-    if (end - begin > many) return i;  // they are in order
-#pragma unroll 1
-    for (u32 other = begin; other < end; other += batch) {
-      u32 rivals[batch];
-      Key others[batch];
-#pragma unroll
-      for (u32 e = 0; e < batch; ++e) rivals[e] = other + e < end ? slots[other + e] : slot;  // itself is not ahead
-#pragma unroll
-      for (u32 e = 0; e < batch; ++e) others[e] = keys[rivals[e]];
-#pragma unroll
-      for (u32 e = 0; e < batch; ++e) {
-        u32 before = index;
-        if (others[e] == key) before = positions[rivals[e]];
-        at += others[e] > key || before < index;
-      }
-    }
-    return at;
-  }
-
-  // Puts bins of more than a few in order, one after the other, by a bitonic network. Begins and ends with a barrier.
-  __device__ void sort_crowded(u16* slots, const u16* ends) const {
-    u32 next = 0;
-    for (;;) {
-      Team::sync();
-      Key bin = order_bins, greatest = 0;
-      for (u32 i = next + Team::rank(); i < order_bins && bin == order_bins; i += Team::size) {
-        if (ends[i] - (i ? ends[i - 1] : 0) > many) bin = i;
-      }
-      range(bin, greatest);
-      if (bin == order_bins) return Team::sync();
-      next = (u32)bin + 1;
-      const u32 begin = bin ? ends[bin - 1] : 0, count = ends[bin] - begin;
-      u16* const of = slots + begin;
-#pragma unroll 1
-      for (u32 size = 2; size / 2 < count; size *= 2) {
-#pragma unroll 1
-        for (u32 stride = size / 2; stride; stride /= 2) {
-          Team::sync();
-          for (u32 x = Team::rank(); 2 * x < count + size; x += Team::size) {
-            const u32 a = 2 * x - (x & (stride - 1)), b = stride == size / 2 ? a ^ (size - 1) : a + stride;
-            if (b >= count) continue;  // as if the worst were there, and then both are in order
-            const u32 first = of[a], second = of[b];
-            if (better(entry_at(second), entry_at(first))) of[a] = (u16)second, of[b] = (u16)first;
-          }
-        }
-      }
-    }
-  }
-  __device__ Entry<Key> entry_at(u32 slot) const {
-    const Entry<Key> entry = {keys[slot], positions[slot]};
-    return entry;
-  }
-#endif
 
   // The marked candidates, `total` of them, to sink(place, key, index). The thread's own begin at
   // `place`, by scan(); `marks` are those of its last chunk.
