@@ -4,7 +4,7 @@ On a machine with a GPU and CUDA's compute-sanitizer,
 
     PYTHONPATH=.:backends python tests/cuda/sanitize.py memcheck racecheck initcheck
 
-runs 280 of them under each tool, in 12 processes, and fails if a result is wrong or a tool reports
+runs 286 of them under each tool, in 12 processes, and fails if a result is wrong or a tool reports
 anything. A number among the arguments is how many seconds to begin new problems for, kinds of
 kernels and exactness first.
 """
@@ -32,6 +32,7 @@ SHAPES: tuple[tuple[int, int, int, int, int, dict[str, Any]], ...] = (
     (150, 8192, 700, 4096, 2, {}),  # in shared memory, two passes
     (16, 16384, 64, 8192, 1, {}),  # a cluster a row, candidates in registers
     (40, 16384, 300, 2048, 2, {"sorted": True}),  # in the first block's shared memory
+    (40, 16384, 3000, 2048, 2, {"sorted": True}),  # more than there are bins to order them by
     (600, 256, 8, 32, 2, {}),  # a warp a row, winners taken out one by one
     (600, 1000, 60, 100, 2, {}),  # and selected
     (2, 2**17, 1000, 32768, 1, {}),  # two launches, a cluster selects

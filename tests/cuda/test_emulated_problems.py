@@ -81,13 +81,13 @@ def check_random(seed: int, folder: Path) -> None:
     check(p, device, rows_of(p.dtype, p.rows, n, seed), folder)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [*range(8), 501])  # 501: all results are in the bin of the last
 def test_random_problems(seed: int, tmp_path: Path) -> None:
     check_random(seed, tmp_path)
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("seed", range(8, 512))
+@pytest.mark.parametrize("seed", sorted({*range(8, 512)} - {501}))
 def test_more_random_problems(seed: int, tmp_path: Path) -> None:
     check_random(seed, tmp_path)
 

@@ -91,6 +91,7 @@ template <class Selector> struct InOrder {
   // As Selector::emit, in order. All of space.count is zero.
   template <u32 ahead, class Numbers, class F, class Sink>
   __device__ void emit(u32 place, u32 total, u32 marks, const F& marked, const Numbers& number, const Sink& sink) const {
+    if (total == 0) return;
     const u32 rank = Team::rank();
     const auto& keys = selector.keys;
     const auto& positions = selector.positions;
