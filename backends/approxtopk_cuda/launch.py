@@ -25,7 +25,7 @@ __all__ = ["refuses", "schedule"]
 
 MAX_KB = 16
 MAX_GRID = 2**31 - 1
-#: Winners that a block sorts in shared memory; more of them take launches of their own.
+#: Winners that a block puts in order; more of them take launches of their own.
 MAX_SORT = 4096
 #: Winners that a warp takes out one by one.
 MAX_EXTRACT = 16
@@ -159,7 +159,9 @@ def _fused(p: Problem, device: Device) -> Launch | None:
     """One launch, a team to a row; None where that leaves the device idle or does not fit."""
     if p.sorted and p.k > MAX_SORT:
         return None
-    tries = (_fused_by(p, device, team, cluster) for team, cluster in _teams(p, device))
+    # Rather a larger team than more results than its bins can put in order.
+    ways = sorted(_teams(p, device), key=lambda way: p.sorted and not _binned(p, way[0]))
+    tries = (_fused_by(p, device, team, cluster) for team, cluster in ways)
     return next((launch for launch in tries if launch is not None), None)
 
 

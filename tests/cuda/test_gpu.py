@@ -227,6 +227,7 @@ def test_many_rows(rows: int, k: int, b: int, kb: int) -> None:
         ((8, 131072), 2048, 4096, 3, {"sorted": True}),
         ((40, 65536), 4096, 8192, 2, {"sorted": True, "largest": False}),
         ((700, 16384), 256, 512, 3, {"sorted": True}),
+        ((700, 16384), 2000, 1024, 4, {"sorted": True}),
         ((3000, 1000), 60, 128, 2, {"sorted": True}),
     ],
 )

@@ -191,8 +191,9 @@ def test_results_are_put_in_order_where_they_are() -> None:
         ordered = planned(problem(*shape, sorted=True), Device())
         assert [x.shared for x in ordered.launches] == [x.shared for x in plain.launches]
         assert dict(ordered.launches[-1].kernel.defines)["BINNED"] == "1"
-    more = planned(problem(256, 131072, 4096, 8192, 3, sorted=True), Device())
-    assert dict(more.launches[-1].kernel.defines)["BINNED"] == "2"
+    for shape in ((256, 131072, 4096, 8192, 3), (4096, 16384, 2000, 1024, 4)):
+        more = planned(problem(*shape, sorted=True), Device())
+        assert dict(more.launches[-1].kernel.defines)["BINNED"] == "2"
 
 
 @pytest.mark.parametrize(
