@@ -52,7 +52,9 @@ def fetch(packages: set[str]) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     for package in missing:
         with tarfile.open(CACHE / f"{package.replace('@', '-')}.tgz") as archive:
-            archive.extractall(CACHE / package, filter="data")
+            # Python 3.11.0 to 3.11.3 have no filters.
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)
+            archive.extractall(CACHE / package)
 
 
 def keep_beside(page: str) -> str:
