@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 
 from approxtopk.backend import itemsize_of
 
+from .order import MAX_SORT
 from .problem import Device, Launch, Problem, Schedule
 from .tiling import Tiling
 from .variants import Kernel, common_defines, entry_bytes, key_bytes
 
 __all__ = ["at_its_end", "certified", "lost_group", "settle"]
 
-#: Winners that a block sorts in shared memory.
-MAX_SORT = 4096
 #: Bytes of a row that a block holds at once: less work than a plan and its certificate.
 _HELD = 16 * 1024
 #: Elements of flagged buckets that a thread holds at a time; as in certify.cuh.

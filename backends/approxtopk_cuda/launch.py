@@ -7,16 +7,16 @@ from dataclasses import replace
 from approxtopk.backend import itemsize_of
 
 from .exactness import at_its_end, certified, lost_group
+from .order import MAX_SORT, binned, bins_of, sort_launches, sort_places
 from .problem import Device, Launch, Problem, Schedule
 from .short import short
 from .tiling import Tiling, list_bytes, tile_block, tile_grid
 from .variants import (
     LIMITS,
-    Kernel,
     Walk,
-    common_defines,
     entry_bytes,
     key_bytes,
+    make_kernel,
     registers,
     turning_registers,
 )
@@ -25,14 +25,10 @@ __all__ = ["refuses", "schedule"]
 
 MAX_KB = 16
 MAX_GRID = 2**31 - 1
-#: Winners that a block puts in order; more of them take launches of their own.
-MAX_SORT = 4096
 #: Winners that a warp takes out one by one.
 MAX_EXTRACT = 16
 #: Winners that are found by ranking what reaches a bound, a quarter of it for 64-bit keys.
 MAX_QUICK = 128
-#: Entries of a run that `sort_runs` sorts, and that a block of `merge_runs` merges.
-SORT_RUN = 2048
 #: Blocks of a cluster that share a row's candidates, and how many make that worth while.
 SELECT_CLUSTER, LEAST_SHARED = 8, 16384
 
@@ -98,18 +94,12 @@ def _stages(p: Problem, device: Device) -> Schedule:
         second = _select(p, device, tiling.splits, shift)
         return Schedule("stage 1, stage 2", (first, second), size, entries)
     if p.k == p.candidates:
-        return Schedule("stage 1, sort", (first, *_sort(p, places, shift)), size, entries, entries)
+        return Schedule(
+            "stage 1, sort", (first, *sort_launches(p, places, shift)), size, entries, entries
+        )
     second = _select(p, device, 1, shift, listed=True)
-    sort = _sort(p, p.k, shift, swapped=True)
+    sort = sort_launches(p, p.k, shift, swapped=True)
     return Schedule("stage 1, stage 2, sort", (first, second, *sort), size, entries, p.rows * p.k)
-
-
-def _kernel(
-    source: str, entry: str, p: Problem, threads: int, blocks: int, **defines: object
-) -> Kernel:
-    macros = common_defines(p.dtype, p.largest, p.index_bytes, threads, blocks)
-    macros.update((name, str(int(v) if isinstance(v, bool) else v)) for name, v in defines.items())
-    return Kernel(source, entry, tuple(sorted(macros.items())))
 
 
 def _walk(p: Problem, tiling: Tiling, least: int = 0, more: int = 0) -> tuple[Walk, int]:
@@ -134,7 +124,7 @@ def _stage1(p: Problem, tiling: Tiling, output: bool, lost: bool = False) -> Lau
     turning = turning_registers(p.kb, tiling.v, p.index_bytes) if output and not merge else 0
     walk, limit = _walk(p, tiling, more=turning)
     blocks = max(1, 65536 // limit // tiling.threads)
-    kernel = _kernel(
+    kernel = make_kernel(
         "stage1",
         "stage1",
         p,
@@ -160,7 +150,7 @@ def _fused(p: Problem, device: Device) -> Launch | None:
     if p.sorted and p.k > MAX_SORT:
         return None
     # Rather a larger team than more results than its bins can put in order.
-    ways = sorted(_teams(p, device), key=lambda way: p.sorted and not _binned(p, way[0]))
+    ways = sorted(_teams(p, device), key=lambda way: p.sorted and not binned(p, way[0]))
     tries = (_fused_by(p, device, team, cluster) for team, cluster in ways)
     return next((launch for launch in tries if launch is not None), None)
 
@@ -179,7 +169,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     if threads * limit > 65536 or (team == 32 and merge and p.n > 1024):
         return None
 
-    more = max(tiling.lists * p.kb if merge else 0, _sort_places(p, team))
+    more = max(tiling.lists * p.kb if merge else 0, sort_places(p, team))
     places = p.b * p.kb + more
     # With one row to a multiprocessor a selection's latency counts, else its work.
     # Groups for a bound: of a thread's share of the candidates, or of those it found itself.
@@ -198,7 +188,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     if shared + fixed > device.shared_per_block:
         return None
     name = "extract" if extract else "fused"
-    kernel = _kernel(
+    kernel = make_kernel(
         name,
         name,
         p,
@@ -208,7 +198,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
         CLUSTER=cluster,
         MERGE=merge,
         SORTED=p.sorted,
-        BINNED=_binned(p, team),
+        BINNED=binned(p, team),
         LISTED=0,
         SHARED=1,
         ALL=p.k == p.candidates and not p.repair,
@@ -231,7 +221,7 @@ def _fused_walk(p: Problem, device: Device, tiling: Tiling, least: int) -> tuple
 
 def _space(p: Problem, team: int) -> int:
     """Static shared memory of a team, and a little more; see select.cuh."""
-    bins = _bins(team)
+    bins = bins_of(team)
     room = 352 if team >= 256 else 96
     key = key_bytes(p.dtype)
     return 4 * bins + 2 * key * room + 64 * key + 512
@@ -242,26 +232,6 @@ def _certify_space(p: Problem, v: int, held: bool) -> int:
     key = key_bytes(p.dtype)
     group = -(-(v + 1) * (key + 4) // 16) * 16  # aligned
     return 640 + 96 * key + (8 + 32 * group if held else 0)
-
-
-def _bins(team: int) -> int:
-    """Bins that a team counts candidates by; see select.cuh."""
-    return 2048 if team >= 512 else 4 * team
-
-
-def _binned(p: Problem, team: int) -> int:
-    """Whether results are put in order by bins: 2 if these are too few; see select.cuh."""
-    if not p.sorted or p.k > 2 * _bins(team) or p.b * p.kb > 65536:
-        return 0
-    return 1 if p.k <= _bins(team) else 2
-
-
-def _sort_places(p: Problem, team: int) -> int:
-    """Places that it takes to put results in order; see finish.cuh."""
-    binned = _binned(p, team)
-    if binned:
-        return 4 * _bins(team) // key_bytes(p.dtype) if binned == 2 else 0
-    return _ceil_power_of_two(p.k) if p.sorted else 0
 
 
 def _is_quick(p: Problem) -> bool:
@@ -320,7 +290,7 @@ def _lanes(p: Problem, cluster: int) -> int:
 def _most_splits(p: Problem, device: Device) -> int:
     """Blocks that may share a bucket: stage 2 merges their lists in its shared memory."""
     space = device.shared_per_block - _space(p, 1024)
-    space -= _sort_places(p, 1024) * entry_bytes(p.dtype)
+    space -= sort_places(p, 1024) * entry_bytes(p.dtype)
     return max(1, space // (p.b * p.kb * entry_bytes(p.dtype)) - 1)
 
 
@@ -328,7 +298,7 @@ def _select(
     p: Problem, device: Device, splits: int, key_shift: int, listed: bool = False
 ) -> Launch:
     places = p.b * p.kb
-    sort = 0 if listed else _sort_places(p, 1024)
+    sort = 0 if listed else sort_places(p, 1024)
     entry = entry_bytes(p.dtype)
     room = device.shared_per_block - _space(p, 1024)
     lists = places * splits if splits > 1 else 0
@@ -342,7 +312,7 @@ def _select(
         most = device.multiprocessors // SELECT_CLUSTER
         if p.rows <= most and 2 * p.k <= share and groups and needed <= room:
             cluster, shared, fits = SELECT_CLUSTER, needed, True
-    kernel = _kernel(
+    kernel = make_kernel(
         "stage2",
         "stage2",
         p,
@@ -355,7 +325,7 @@ def _select(
         MERGE=splits > 1,
         SHARED=fits,
         SORTED=p.sorted and not listed,
-        BINNED=0 if listed else _binned(p, 1024),
+        BINNED=0 if listed else binned(p, 1024),
         LISTED=listed,
         ALL=p.k == p.candidates,
         QUICK=_is_quick(p) and not listed and places >= 1024,
@@ -368,41 +338,6 @@ def _select(
     return Launch(kernel, p.rows * cluster, 1024, shared, cluster, fields)
 
 
-def _sort(p: Problem, length: int, key_shift: int, swapped: bool = False) -> tuple[Launch, ...]:
-    """Launches that sort `length` entries of each row; they read the spare ones if `swapped`."""
-    launches: list[Launch] = []
-    width = SORT_RUN
-    merging = False
-    while True:
-        last = width >= length if not merging else 2 * width >= length
-        threads = 256 if merging else 512
-        kernel = _kernel(
-            "sort",
-            "merge_runs" if merging else "sort_runs",
-            p,
-            threads,
-            1024 // threads,
-            OUTPUT=last,
-            KEY_SHIFT=key_shift,
-            STRIDED=p.step != 1,
-            BINNED=not merging,
-        )
-        grid = min(p.rows * -(-length // SORT_RUN), MAX_GRID)
-        shared = SORT_RUN * entry_bytes(p.dtype)
-        fields = (("rows", p.rows), ("length", length), ("width", width))
-        launches.append(Launch(kernel, grid, threads, shared, fields=fields, swapped=swapped))
-        if last:
-            return tuple(launches)
-        if merging:
-            width *= 2
-        merging = True
-        swapped = not swapped
-
-
 def _aligned(places: int) -> int:
     """Places of a list, so that the next one is aligned to 16 bytes."""
     return -(-places // 4) * 4
-
-
-def _ceil_power_of_two(x: int) -> int:
-    return 1 << (x - 1).bit_length() if x > 1 else 1

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from approxtopk.backend import itemsize_of
 
+if TYPE_CHECKING:
+    from .problem import Problem
+
 __all__ = [
     *("Kernel", "Registers", "Walk"),
-    *("entry_bytes", "key_bytes", "leaner", "registers"),
+    *("entry_bytes", "key_bytes", "leaner", "make_kernel", "registers"),
 ]
 
 _ELEMENT = {
@@ -125,6 +129,15 @@ def common_defines(
         "WINNERS": "0",
         "REPAIR": "0",
     }
+
+
+def make_kernel(
+    source: str, entry: str, p: Problem, threads: int, blocks: int, **defines: object
+) -> Kernel:
+    """A kernel with the macros that all have, and some of its own."""
+    macros = common_defines(p.dtype, p.largest, p.index_bytes, threads, blocks)
+    macros.update((name, str(int(v) if isinstance(v, bool) else v)) for name, v in defines.items())
+    return Kernel(source, entry, tuple(sorted(macros.items())))
 
 
 def queues_for(dtype: str, kb: int, steps: int, v: int, halves: bool) -> str:
