@@ -28,7 +28,7 @@ _PARTS = {
     "fused": (
         *("element", "multiplier", "params", "output", "team", "cluster", "merge"),
         *("ranking", "queue", "chunk", "stage1"),
-        *("listed", "order", "select", "losslist", "quick", "sort", "finish"),
+        *("listed", "selectspace", "order", "select", "losslist", "quick", "sort", "finish"),
         *("buckets", "results", "hidden", "losses", "repair"),
     ),
     "extract": (
@@ -38,22 +38,16 @@ _PARTS = {
     "short": ("element", "multiplier", "params", "output", "team", "merge", "listed", "chunk"),
     "stage2": (
         *("element", "multiplier", "params", "output", "team", "cluster", "merge"),
-        *("listed", "order", "select", "quick", "sort", "finish"),
+        *("listed", "selectspace", "order", "select", "quick", "sort", "finish"),
     ),
     "certify": (
         *("element", "multiplier", "params", "output", "team", "cluster", "merge"),
-        *("listed", "order", "select", "quick", "sort", "finish", "buckets", "results", "certify"),
+        *("listed", "selectspace", "order", "select", "quick", "sort", "finish"),
+        *("buckets", "results", "certify"),
     ),
     "sort": (
-        "element",
-        "multiplier",
-        "params",
-        "output",
-        "team",
-        "merge",
-        "listed",
-        "order",
-        "select",
+        *("element", "multiplier", "params", "output", "team", "merge"),
+        *("listed", "selectspace", "order", "select"),
     ),
 }
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from approxtopk.backend import itemsize_of
 
 from .order import MAX_SORT
-from .problem import Device, Launch, Problem, Schedule
+from .problem import MAX_GRID, Device, Launch, Problem, Schedule
 from .tiling import Tiling
-from .variants import Kernel, common_defines, entry_bytes, key_bytes
+from .variants import entry_bytes, key_bytes, make_kernel
 
 __all__ = ["at_its_end", "certified", "lost_group", "settle"]
 
@@ -22,7 +22,6 @@ _HELD = 16 * 1024
 _GATHERED = 2
 #: Shared memory that `SelectSpace` and `ResultSpace` take at most.
 _SPACE = 16 * 1024
-_MAX_GRID = 2**31 - 1
 
 
 def settle(p: Problem, device: Device) -> Problem:
@@ -109,22 +108,25 @@ def _certify(p: Problem, device: Device, group: int) -> tuple[Launch, int]:
         left = words - places
         buckets = max(4 * (left - most), left * 4 // 5) // 4 * 4
         marks = buckets // 4 + min(buckets, most)
-    macros = common_defines(p.dtype, p.largest, p.index_bytes, threads, max(1, 512 // threads))
-    macros.update(
-        KB=str(p.kb),
-        KEY_SHIFT="0",
-        INTERLEAVED=str(int(p.interleaved)),
-        STRIDED=str(int(p.step != 1)),
-        REPAIR=str(int(p.repair)),
-        SORTED=str(int(p.sorted)),
-        SHARED=str(int(shared)),
-        LOST=str(int(group > 0)),
-        LISTED="0",
-        ALL="0",
-        QUICK="0",
-        GROUPS="0",
+    kernel = make_kernel(
+        "certify",
+        "certify",
+        p,
+        threads,
+        max(1, 512 // threads),
+        KB=p.kb,
+        KEY_SHIFT=0,
+        INTERLEAVED=p.interleaved,
+        STRIDED=p.step != 1,
+        REPAIR=p.repair,
+        SORTED=p.sorted,
+        SHARED=shared,
+        LOST=group > 0,
+        LISTED=0,
+        ALL=0,
+        QUICK=0,
+        GROUPS=0,
     )
-    kernel = Kernel("certify", "certify", tuple(sorted(macros.items())))
     lengths = _bucket_fields(p)
     run, longer = (value for _, value in lengths)
     droppers = p.b if run > p.kb else longer if run == p.kb else 0
@@ -132,7 +134,7 @@ def _certify(p: Problem, device: Device, group: int) -> tuple[Launch, int]:
         *(*lengths, ("rows", p.rows), ("range", buckets), ("droppers", droppers)),
         *(("entries", entries), ("group", group)),
     )
-    grid = min(p.rows, _MAX_GRID)
+    grid = min(p.rows, MAX_GRID)
     launch = Launch(kernel, grid, threads, 4 * (places + marks), fields=fields, certifies=True)
     return launch, 0 if shared else p.rows * entries
 

@@ -8,7 +8,7 @@ from approxtopk.backend import itemsize_of
 
 from .exactness import at_its_end, certified, lost_group
 from .order import MAX_SORT, binned, bins_of, sort_launches, sort_places
-from .problem import Device, Launch, Problem, Schedule
+from .problem import MAX_GRID, Device, Launch, Problem, Schedule
 from .short import short
 from .tiling import Tiling, list_bytes, tile_block, tile_grid
 from .variants import (
@@ -24,7 +24,6 @@ from .variants import (
 __all__ = ["refuses", "schedule"]
 
 MAX_KB = 16
-MAX_GRID = 2**31 - 1
 #: Winners that a warp takes out one by one.
 MAX_EXTRACT = 16
 #: Winners that are found by ranking what reaches a bound, a quarter of it for 64-bit keys.

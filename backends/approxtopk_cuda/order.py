@@ -5,25 +5,24 @@ What the former is is told in ``kernels/order.cuh``, the latter in ``kernels/sor
 
 from __future__ import annotations
 
-from .problem import Launch, Problem
+from .problem import MAX_GRID, Launch, Problem
 from .variants import entry_bytes, key_bytes, make_kernel
 
 __all__ = ["MAX_SORT", "binned", "bins_of", "sort_launches", "sort_places"]
 
 #: Winners that a block puts in order; more of them take launches of their own.
 MAX_SORT = 4096
-_MAX_GRID = 2**31 - 1
 #: Entries of a run that `sort_runs` sorts, and that a block of `merge_runs` merges.
 _RUN = 2048
 
 
 def bins_of(team: int) -> int:
-    """Bins that a team counts candidates by; see select.cuh."""
+    """Bins that a team counts candidates by; see selectspace.cuh."""
     return 2048 if team >= 512 else 4 * team
 
 
 def binned(p: Problem, team: int) -> int:
-    """Whether results are put in order by bins: 2 if these are too few; see select.cuh."""
+    """Whether results are put in order by bins: 2 if these are too few; see order.cuh."""
     if not p.sorted or p.k > 2 * bins_of(team) or p.b * p.kb > 65536:
         return 0
     return 1 if p.k <= bins_of(team) else 2
@@ -58,7 +57,7 @@ def sort_launches(
             STRIDED=p.step != 1,
             BINNED=not merging,
         )
-        grid = min(p.rows * -(-length // _RUN), _MAX_GRID)
+        grid = min(p.rows * -(-length // _RUN), MAX_GRID)
         shared = _RUN * entry_bytes(p.dtype)
         fields = (("rows", p.rows), ("length", length), ("width", width))
         launches.append(Launch(kernel, grid, threads, shared, fields=fields, swapped=swapped))

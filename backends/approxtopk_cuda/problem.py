@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from .variants import Kernel
 
-__all__ = ["Device", "Launch", "Problem", "Schedule"]
+__all__ = ["MAX_GRID", "Device", "Launch", "Problem", "Schedule"]
+
+#: Blocks of a launch.
+MAX_GRID = 2**31 - 1
 
 
 @dataclass(frozen=True)

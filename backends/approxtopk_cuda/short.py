@@ -8,7 +8,7 @@ from math import gcd
 from approxtopk.backend import itemsize_of
 
 from .problem import Device, Launch, Problem
-from .variants import Kernel, common_defines, key_bytes
+from .variants import key_bytes, make_kernel
 
 __all__ = ["short"]
 
@@ -57,7 +57,6 @@ def _launch(p: Problem, lanes: int, v: int) -> Launch:
     # Where nothing is dropped any groups will do for a bound.
     groups = gcd(4, p.b // lanes if drops else steps * v)
     resident = 1024 if key_bytes(p.dtype) == 4 else 768  # threads
-    macros = common_defines(p.dtype, p.largest, p.index_bytes, THREADS, resident // THREADS)
     defines = {
         "LANES": lanes,
         "STEPS": steps,
@@ -73,8 +72,7 @@ def _launch(p: Problem, lanes: int, v: int) -> Launch:
         "CERTIFY": p.certificate and not p.repair,
         "KEY_SHIFT": 0,
     }
-    macros.update((name, str(int(value))) for name, value in defines.items())
-    kernel = Kernel("short", "short_rows", tuple(sorted(macros.items())))
+    kernel = make_kernel("short", "short_rows", p, THREADS, resident // THREADS, **defines)
     grid = -(-p.rows // (THREADS // lanes))
     fields = (("rows", p.rows),)
     return Launch(kernel, grid, THREADS, fields=fields, certifies=True)
