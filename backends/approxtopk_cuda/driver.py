@@ -25,14 +25,14 @@ _CLUSTER_DIMENSION = 4  # CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
 _BEGINS_EARLY = 6  # CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
 _UNCHECKED_SHARED = 32 * 1024  # more, with what a kernel has statically, must be asked for
 
-#: struct Params of params.cuh: 8 pointers, rows, 9 strides, 22 numbers.
-_PARAMS = struct.Struct("<8Qq9q22I")
+#: struct Params of params.cuh: 8 pointers, rows, 9 strides, 23 numbers, and up to a multiple of 8.
+_PARAMS = struct.Struct("<8Qq9q23I4x")
 _POINTERS = struct.Struct("<8Q")
 
 _NUMBERS = (
     *("inner", "n", "b", "k", "candidates", "steps", "rest", "tile", "parts", "splits"),
     *("block_rows", "passes", "vector_out", "length", "width"),
-    *("entries", "range", "run", "longer", "droppers", "group", "lets_next"),
+    *("entries", "range", "run", "longer", "droppers", "group", "watched", "lets_next"),
 )
 
 

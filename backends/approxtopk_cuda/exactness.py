@@ -5,16 +5,18 @@ What they are is told in ``kernels/certify.cuh``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from approxtopk.backend import itemsize_of
+from approxtopk.hypergeometric import bucket_misses
 
 from .order import MAX_SORT
 from .problem import MAX_GRID, Device, Launch, Problem, Schedule
 from .tiling import Tiling
 from .variants import entry_bytes, key_bytes, make_kernel
 
-__all__ = ["at_its_end", "certified", "lost_group", "settle"]
+__all__ = ["at_its_end", "certified", "lost_group", "settle", "watched_steps"]
 
 #: Bytes of a row that a block holds at once: less work than a plan and its certificate.
 _HELD = 16 * 1024
@@ -22,6 +24,8 @@ _HELD = 16 * 1024
 _GATHERED = 2
 #: Shared memory that `SelectSpace` and `ResultSpace` take at most.
 _SPACE = 16 * 1024
+#: Rows, at most, of those worked on at the same time, that hide nothing dropped late.
+_RARE = 1 / 2
 
 
 def settle(p: Problem, device: Device) -> Problem:
@@ -63,8 +67,11 @@ class Inside:
     fields: tuple[tuple[str, int], ...]
 
 
-def at_its_end(p: Problem, tiling: Tiling, more: int) -> Inside | None:
-    """For a team with `more` places beyond its candidates'; None where nothing is asked."""
+def at_its_end(p: Problem, tiling: Tiling, more: int, watched: int) -> Inside | None:
+    """For a team with `more` places beyond its candidates'; None where nothing is asked.
+
+    `watched`: by `watched_steps`.
+    """
     if not (p.certificate or p.repair):
         return None
     group = lost_group(p, tiling)
@@ -72,12 +79,29 @@ def at_its_end(p: Problem, tiling: Tiling, more: int) -> Inside | None:
     # many that it need not select too often.
     gathered = max(group * -(-p.n // p.b), min(p.k // 2, p.n - p.k))
     entries = max(p.b * p.kb, p.repair * (p.k + gathered))
-    losses = _aligned(-(-p.b // group)) + (_aligned(tiling.lists) if tiling.parts > 1 else 0)
+    late = watched > 0
+    losses = 2 * tiling.threads if late else _aligned(-(-p.b // group))
+    losses += _aligned(tiling.lists) if tiling.parts > 1 else 0
     return Inside(
         _aligned(entries + more) * entry_bytes(p.dtype) + losses * key_bytes(p.dtype),
-        {"WINNERS": 1, "LOST": 1, "REPAIR": p.repair},
-        (*_bucket_fields(p), ("entries", entries)),
+        {"WINNERS": 1, "LOST": 1, "LATE": late, "REPAIR": p.repair},
+        (*_bucket_fields(p), ("entries", entries), ("watched", watched)),
     )
+
+
+def watched_steps(p: Problem, device: Device, tiling: Tiling) -> int:
+    """Steps at the end of a walk that tell by themselves that a row is not exact; 0 if they don't.
+
+    A bucket overflows late: by far the most of what is hidden is dropped in the second half of a
+    walk. If that is much, hardly any row of random data has none of it.
+    """
+    if not p.certificate or p.repair or p.k == p.candidates or tiling.parts > 1:
+        return 0
+    run = p.n // p.b
+    watched = run // 2
+    late = bucket_misses(p.n, p.k, run, p.kb) - bucket_misses(p.n, p.k, run - watched, p.kb)
+    at_once = min(p.rows, 2 * device.multiprocessors)
+    return watched if at_once * math.exp(-p.b * late) <= _RARE else 0
 
 
 def lost_group(p: Problem, tiling: Tiling) -> int:

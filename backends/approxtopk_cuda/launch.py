@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from approxtopk.backend import itemsize_of
 
-from .exactness import at_its_end, certified, lost_group
+from .exactness import at_its_end, certified, lost_group, watched_steps
 from .order import MAX_SORT, binned, bins_of, sort_launches, sort_places
 from .problem import MAX_GRID, Device, Launch, Problem, Schedule
 from .short import short
@@ -179,7 +179,8 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     extract = team == 32 and not merge and tiling.passes == 1
     extract = extract and p.k <= MAX_EXTRACT and tiling.v * p.kb <= 4
 
-    inside = at_its_end(p, tiling, more)
+    watched = 0 if held or cluster > 1 else watched_steps(p, device, tiling)
+    inside = at_its_end(p, tiling, more, watched)
     shared = teams * (inside.shared if inside else _aligned(places) * entry_bytes(p.dtype))
     if extract:
         shared = 0

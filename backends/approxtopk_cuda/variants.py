@@ -128,6 +128,7 @@ def common_defines(
         "LOST": "0",
         "WINNERS": "0",
         "REPAIR": "0",
+        "LATE": "0",
     }
 
 

@@ -4,7 +4,7 @@ On a machine with a GPU and CUDA's compute-sanitizer,
 
     PYTHONPATH=.:backends python tests/cuda/sanitize.py memcheck racecheck initcheck
 
-runs 286 of them under each tool, in 12 processes, and fails if a result is wrong or a tool reports
+runs 292 of them under each tool, in 12 processes, and fails if a result is wrong or a tool reports
 anything. A number among the arguments is how many seconds to begin new problems for, kinds of
 kernels and exactness first.
 """
@@ -25,6 +25,8 @@ import test_certify
 from adversaries import rows_for
 from test_gpu import DTYPES, check, fill, make_request, random_case
 
+from approxtopk import Request
+
 RANDOM, EXACT, PROCESSES = 180, 40, 12
 #: rows, n, k, b, kb and what they call for.
 SHAPES: tuple[tuple[int, int, int, int, int, dict[str, Any]], ...] = (
@@ -42,10 +44,23 @@ SHAPES: tuple[tuple[int, int, int, int, int, dict[str, Any]], ...] = (
 )
 
 
+#: The same, where rows are hardly ever exact, which is known from what is dropped late.
+LATE = (
+    (150, 16384, 2500, 4096, 2, {}),
+    (600, 16384, 1000, 1024, 2, {"sorted": True}),
+)
+
+
 def of_kind(seed: int, shape: tuple[Any, ...], dtype: str, pattern: str) -> None:
     rows, n, k, b, kb, more = shape
     arr = fill((rows, n), dtype, pattern, random.Random(seed)).cuda()
     check(arr, make_request((rows, n), dtype, 1, k, b, kb, **more))
+
+
+def late(seed: int, shape: tuple[Any, ...], dtype: str) -> None:
+    rows, n, k, b, kb, more = shape
+    request = Request((rows, n), dtype, "cuda:0", 1, k, b, kb, **more)
+    test_certify.check(rows_for(request, seed).cuda(), request)
 
 
 def exact(seed: int) -> None:
@@ -58,6 +73,8 @@ def problems() -> list[functools.partial[None]]:
     found = [functools.partial(of_kind, seed, *kind) for seed, kind in enumerate(kinds)]
     random.Random(0).shuffle(found)  # a slice has its share of each
     found += [functools.partial(exact, seed) for seed in range(EXACT)]
+    dtypes = ("float32", "bfloat16", "float64")
+    found += [functools.partial(late, 0, *kind) for kind in itertools.product(LATE, dtypes)]
     return found + [functools.partial(at_random, seed) for seed in range(RANDOM)]
 
 

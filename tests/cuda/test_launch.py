@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -214,3 +215,28 @@ def test_results_are_put_in_order_where_they_are() -> None:
 def test_whose_blocks_may_come_before_the_end(shape: Any, lets: list[bool]) -> None:
     launches = planned(problem(*shape), Device()).launches
     assert [launch.lets_next for launch in launches] == lets
+
+
+@pytest.mark.parametrize(
+    ("shape", "more", "watched"),
+    [
+        ((256, 131072, 2048, 4096, 3), {}, 16),  # about six a row are hidden, nearly all late
+        ((256, 131072, 2048, 4096, 3), {"sorted": True}, 16),
+        ((256, 131072, 2048, 8192, 3), {}, 0),  # of two rows one is exact
+        ((16384, 16384, 64, 256, 2), {}, 0),
+        ((40, 131072, 2048, 4096, 3), {}, 0),  # a cluster a row
+        ((200, 65536, 1000, 128, 12), {}, 0),  # buckets have parts
+    ],
+)
+def test_certificates_watch_late_what_is_hardly_ever_exact(
+    shape: Any, more: Any, watched: int
+) -> None:
+    rows, n, k, b, kb = shape
+    p = problem(rows, n, k, b, kb, certificate=True, **more)
+    launch = planned(p, Device()).launches[0]
+    assert dict(launch.fields).get("watched", 0) == watched
+    assert dict(launch.kernel.defines)["LATE"] == str(int(watched > 0))
+    repaired = planned(replace(p, certificate=False, repair=True), Device()).launches[0]
+    assert dict(repaired.kernel.defines)["LATE"] == "0"
+    if watched:  # no more shared memory than other certificates, for two blocks just fit
+        assert launch.shared <= repaired.shared

@@ -95,6 +95,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
   HiddenSpace& hidden_space = hidden_spaces[team];
   Losses losses;
   losses.keys = (Key*)(shared + teams * places * (sizeof(Key) + 4) + team * Losses::bytes_of(p));
+#if LATE
+  losses.early = losses.keys + Losses::aligned(Losses::places(p));
+  losses.threads = p.tile / V;
+  losses.begin(Team::rank());
+#endif
   losses.candidates = keys + (KB - 1) * p.b;
   losses.positions = positions + (KB - 1) * p.b;
 #endif
@@ -126,19 +131,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #if WINNERS
 #if HELD
   __shared__ LossList loss_list;
-  if (Team::rank() == 0) loss_list.length = 0;
+  if (Team::rank() == 0) loss_list.clear();
+  LossList::Known known = {0, 0};
 #endif
 #if REPAIR
   if (Team::rank() == 0) hidden_space.gathered = 0;
 #if HELD
-  Key most = 0;
-  const QuickWinnerSink quick_output = {written, hidden_space, loss_list, most};
+  const QuickWinnerSink quick_output = {written, hidden_space};
 #endif
   const WinnerSink<Team> output = {written, losses, hidden_space};
 #else
   Verdict verdict = {0, {0, NOWHERE}};
 #if HELD
-  const QuickWinnerSink quick_output = {written, hidden_space, loss_list, row, verdict};
+  const QuickWinnerSink quick_output = {written, hidden_space, row, known, verdict};
 #endif
   const WinnerSink<Team> output = {written, losses, hidden_space, row, verdict};
 #endif
@@ -161,24 +166,28 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     const bool active = rank * V < p.tile * p.parts;
     place = place_of(p, share, row, bucket, 0);
     if (!active) place.length = 0;
+#if LATE
+    walk(queues, place, [&] { losses.set_early(rank, queues); });
+#else
     walk(queues, place);
+#endif
     if (pass == 0) cluster_wait();
 #if HELD  // in one pass
 #if WINNERS
-    const HeldCandidates candidates = {queues, place, bucket / GROUP, loss_list, 0};
+    const HeldCandidates candidates = {queues, place, bucket / GROUP, loss_list, known, 0};
 #else
     const HeldCandidates candidates = {queues, place, 0};
 #endif
     // What is left to do then stands here, not behind all that other rows need: code is fetched in order.
     selected = finish_held<Team>(p, spaces[team], candidates, quick_output);
 #if WINNERS
-    const bool done = selected && loss_list.complete();  // else all losses are stored, and looked at
+    const bool done = selected && known.complete();  // else all losses are stored, and looked at
 #else
     const bool done = selected;
 #endif
     if (__builtin_expect(done, 1)) {
 #if WINNERS && REPAIR
-      if (block == 0) hidden = count_hidden<Team>(p, ends, hidden_space, spaces[team], losses, loss_list, most);
+      if (block == 0) hidden = count_hidden<Team>(p, ends, hidden_space, spaces[team], losses, loss_list, known);
       if (hidden > few_hidden(p.k)) break;
       if (__builtin_expect(hidden > 0, 0)) place_hidden<Team>(p, ends, hidden_space, hidden);
 #elif WINNERS
@@ -191,7 +200,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     }
 #endif
 #if WINNERS && !MERGE
+#if LATE
+    losses.set(Team::rank(), queues.lost_key());
+#else
     if (active && bucket < p.b) losses.set(bucket / GROUP, queues.lost_key());
+#endif
 #endif
 #if MERGE
     Lists<Key> lists = {more_keys, more_positions, p.parts * p.tile};
@@ -265,7 +278,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     }
 #if WINNERS
 #if HELD
-    if (tie) certify_tied(p, row, ends, loss_list, loss_list.length, verdict.tied, [&](u32 i) { return loss_list.groups[i].group; });
+    if (tie) certify_tied(p, row, ends, loss_list, known.length, verdict.tied, [&](u32 i) { return loss_list.groups[i].group; });
     if (selected && !tie) {  // with some of what was lost
       look<Team>(p, losses, hidden_space, verdict);
       verdict.tied.index = NOWHERE;
@@ -277,7 +290,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     const Entry<Key> tau = worst_of<Team>(hidden_space, keys, positions, KB * p.b);
     if (Team::rank() == 0) verdict.give(p, row, tau);
 #endif
+#if LATE
+    const bool open = verdict.tied.index != NOWHERE;
+    if (open) hidden_space.worst_keys[0] = verdict.tied.key, hidden_space.worst_positions[0] = verdict.tied.index;
+    if (__builtin_expect(Team::any(open), 0)) {
+      hidden = count_hidden<Team>(p, ends, hidden_space, spaces[team], losses, p.k);
+      if (Team::rank() == 0) p.exact[row] = hidden == 0;
+    }
+#else
     if (!tie) certify_tied(p, row, ends, losses, Losses::groups(p), verdict.tied, [](u32 i) { return i; });
+#endif
 #endif
 #endif
   }

@@ -10,28 +10,50 @@
 // A certificate is given by the thread that puts the worst result, by the best key that any group lost. Its
 // warp reads groups again if that ties with tau.
 //
-// From the command line: WINNERS, REPAIR, HELD, CLUSTER, TEAM, KEY_SHIFT, STRIDED.
+// LATE: rows are hardly ever exact, and what proves it is dropped late. So the best that a group lost is known of the
+// last steps of its walk alone, and of those before that it is worse than the last candidates of then (see stage1.cuh).
+// If that leaves it open, all threads read again the few groups that it is about.
+//
+// From the command line: WINNERS, REPAIR, LATE, HELD, CLUSTER, TEAM, KEY_SHIFT, STRIDED.
 
 #if WINNERS
 // What groups of buckets lost, in the memory of the first block of a cluster.
 struct Losses {
-  Key* keys;              // the best key that each group lost
+  Key* keys;              // the best key that each group lost; LATE: each thread's groups
   const Key* candidates;  // the last of each bucket
   const u32* positions;
+#if LATE
+  Key* early;   // what they lost early is worse than this
+  u32 threads;  // that walk
+#endif
 
   __device__ static u32 groups(const Params& p) { return (p.b + GROUP - 1) / GROUP; }
+  __device__ static u32 places(const Params& p) { return LATE ? TEAM : groups(p); }
   __device__ static u32 aligned(u32 places) { return (places + 3) / 4 * 4; }
 
   // Of a team's memory.
   __device__ static u32 bytes_of(const Params& p) {
-    return (aligned(groups(p)) + (MERGE ? aligned(p.parts * p.tile) : 0)) * (u32)sizeof(Key);
+    return ((1 + LATE) * aligned(places(p)) + (MERGE ? aligned(p.parts * p.tile) : 0)) * (u32)sizeof(Key);
   }
 #if MERGE
   __device__ Key* of_lists(const Params& p) const { return keys + aligned(groups(p)); }
 #endif
 
   // Before the barrier that candidates wait for too.
+#if LATE
+  __device__ void begin(u32 thread) const { keys[thread] = early[thread] = 0; }
+  __device__ void set_early(u32 thread, const Queues& queues) const {
+    Key last = early[thread];  // of the passes before
+#pragma unroll
+    for (int u = 0; u < V; ++u) last = Wholes::greater(last, queues[u].key(KB - 1));
+    early[thread] = last;
+  }
+  __device__ void set(u32 thread, Key lost) const { keys[thread] = Wholes::greater(keys[thread], lost); }
+  __device__ Key best_of(u32 group) const { return Wholes::greater(keys[group % threads], early[group % threads]); }
+#else
   __device__ void set(u32 group, Key lost) const { store_in_first(keys + group, lost); }
+  __device__ Key best_of(u32 group) const { return keys[group]; }
+#endif
 
   // Whether a bucket of a group dropped this element.
   __device__ bool dropped(u32 group, u32 u, const Entry<Key>& entry) const {
@@ -41,7 +63,7 @@ struct Losses {
   }
   // Whether a group can hide something: its last candidates tell of ties.
   __device__ bool flagged(u32 group, const Entry<Key>& tau) const {
-    if (keys[group] < tau.key) return false;
+    if (best_of(group) < tau.key) return false;
     bool any = false;
 #pragma unroll
     for (u32 u = 0; u < GROUP; ++u) {
@@ -57,27 +79,51 @@ struct Losses {
 // What a thread knows of a row's certificate.
 struct Verdict {
   Key most;         // the best key that any group lost
-  Entry<Key> tied;  // tau, if it has that key, in one thread
+  Entry<Key> tied;  // tau, if it has that key or (LATE) what was lost early may be better, in one thread
+#if LATE
+  Key early;
+#endif
 
   __device__ void give(const Params& p, u32 row, const Entry<Key>& tau) {
-    p.exact[row] = most < tau.key;  // for good, but for a tie
+    p.exact[row] = most < tau.key;  // for good, unless that is open
+#if LATE
+    if (most <= tau.key && (most == tau.key || early >= tau.key)) tied = tau;
+#else
     if (most == tau.key) tied = tau;
+#endif
   }
 };
 
+// The greatest of the keys that a warp's threads look at, of `count` that a team's do.
+template <class Team> __device__ inline Key greatest_of(const Key* keys, u32 count) {
+  Key most = 0;
+  for (u32 i = Team::rank(); i < count; i += Team::size) most = keys[i] > most ? keys[i] : most;
+  return warp_max(most);
+}
+
 // Tells all threads the best key that any group lost. Ends with a barrier.
 template <class Team> __device__ inline void look(const Params& p, const Losses& losses, HiddenSpace& space, Verdict& verdict) {
-  Key most = 0;
-  for (u32 group = Team::rank(); group < Losses::groups(p); group += Team::size) {
-    most = losses.keys[group] > most ? losses.keys[group] : most;
-  }
-  most = warp_max(most);
+  Key most = greatest_of<Team>(losses.keys, Losses::places(p));
+#if LATE
+  Key early = greatest_of<Team>(losses.early, Losses::places(p));
+#endif
   if (!Team::is_warp) {
-    if (Team::lane() == 0) space.keys[Team::warp()] = most;
+    if (Team::lane() == 0) {
+      space.keys[Team::warp()] = most;
+#if LATE
+      space.hidden_keys[Team::warp()] = early;
+#endif
+    }
     Team::sync();
     most = warp_max(space.keys[Team::lane() % Team::warps]);
+#if LATE
+    early = warp_max(space.hidden_keys[Team::lane() % Team::warps]);
+#endif
   }
   verdict.most = most;
+#if LATE
+  verdict.early = early;
+#endif
 }
 #endif
 
@@ -167,7 +213,7 @@ __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, 
   }
 }
 
-#if REPAIR
+#if REPAIR || LATE
 // How many elements are hidden from a row's results, which are out. The last `ranked` of these are the worst,
 // and best first. Begins and ends without a barrier. Nearly always two barriers and a look at a key are all:
 // more instructions would be new to a multiprocessor, and take long to come.
@@ -198,14 +244,18 @@ __device__ inline u32 count_hidden(const Params& p, const RowEnds& ends, HiddenS
     Team::sync();
   }
   const u32 hidden = space.hidden;
+#if REPAIR
   if (hidden > few_hidden(ranked)) {  // repair looks at keys alone, and values may tie
     for (u32 group = Team::rank(); group < groups; group += Team::size) {
       if (!losses.flagged(group, tau)) losses.keys[group] = 0;
     }
   }
+#endif
   return hidden;
 }
-#else
+#endif
+
+#if !REPAIR
 // The worst of all candidates, `count` places of them, where these are the results, and nothing ranked them: to
 // all threads.
 template <class Team> __device__ inline Entry<Key> worst_of(HiddenSpace& space, const Key* keys, const u32* positions, u32 count) {
@@ -248,29 +298,19 @@ __device__ inline void certify_tied(const Params& p, u32 row, const RowEnds& end
 struct QuickWinnerSink {
   const OutputSink& output;
   HiddenSpace& space;
-  const LossList& list;
-#if REPAIR
-  Key& most;  // the best key lost of those that are listed
-#else
+#if !REPAIR
   u32 row;
+  const LossList::Known& known;
   Verdict& verdict;
 #endif
 
-  // Of warps that have waited for the list.
-  __device__ void begin_ranks() const {
-    const Key lost = warp_max(threadIdx.x % 32 < list.length ? list.groups[threadIdx.x % 32].lost : 0);
-#if REPAIR
-    most = lost;
-#else
-    verdict.most = lost;
-#endif
-  }
+  __device__ void begin_ranks() const {}
   __device__ void operator()(u32 place, Key key, u32 index) const {
     output(place, key, index);
     const u32 behind = output.p.k - 1 - place;
     if (behind < (REPAIR ? 32 : 1)) space.worst_keys[behind] = key, space.worst_positions[behind] = index;
 #if !REPAIR
-    if (behind == 0) verdict.give(output.p, row, {key, index});
+    if (behind == 0) verdict.most = known.most, verdict.give(output.p, row, {key, index});
 #endif
   }
 };
@@ -279,14 +319,15 @@ struct QuickWinnerSink {
 // The same after quick selection: no barrier where no group is listed, one where none lost a key as good as tau.
 template <class Team>
 __device__ inline u32 count_hidden(const Params& p, const RowEnds& ends, HiddenSpace& space,
-                                   SelectSpace<Team::size>& select_space, const Losses& losses, const LossList& list, Key most) {
-  if (list.length == 0) return 0;
+                                   SelectSpace<Team::size>& select_space, const Losses& losses, const LossList& list,
+                                   const LossList::Known& known) {
+  if (known.length == 0) return 0;
   u32* const listed = select_space.count;
   if (Team::rank() == 0) space.flags = space.hidden = space.next = 0;
   Team::sync();
   const Entry<Key> tau = {space.worst_keys[0], space.worst_positions[0]}, bar = {tau.key >> KEY_SHIFT, tau.index};
-  if (most < tau.key) return 0;
-  const bool flagged = Team::rank() < list.length && list.flagged(Team::rank(), tau);
+  if (known.most < tau.key) return 0;
+  const bool flagged = Team::rank() < known.length && list.flagged(Team::rank(), tau);
   if (flagged) listed[atomicAdd(&space.flags, 1u)] = Team::rank();
   Team::sync();
   if (GROUP == 1 && space.flags == 0) return 0;  // Buckets::each divides by their number

@@ -18,15 +18,27 @@ struct LossList {
   };
   Group groups[room];
   u32 length;
+  Key most;  // the best key lost of those that are listed
+
+  // What a thread knows of it.
+  struct Known {
+    u32 length;
+    Key most;  // in the first block
+
+    // Whether there was room for all.
+    __device__ bool complete() const { return length <= room; }
+  };
+  // Behind a barrier, for any block of the cluster.
+  __device__ Known known() const {
+    const Known now = {load_from_first(&length), most};
+    return now;
+  }
+
+  // By one thread; a barrier must follow.
+  __device__ void clear() { length = 0, most = 0; }
 
   // A place for one more; `room` or more if there is none.
-  __device__ u32 reserve() {
-#if CLUSTER > 1
-    return add_remote(remote(&length, 0), 1);
-#else
-    return atomicAdd(&length, 1u);
-#endif
-  }
+  __device__ u32 reserve() { return count_in_first(&length); }
   __device__ void put(u32 at, const Queues& queues, const Place& place, u32 group) {
     Group& to = groups[at];
     Key last_keys[V];
@@ -41,15 +53,8 @@ struct LossList {
     store<SHARED_MEMORY>(to.last_positions, last_positions);
 #endif
     store_in_first(&to.lost, queues.lost_key());
+    max_in_first(&most, queues.lost_key());
     store_in_first(&to.group, group);
-  }
-  // Whether there was room for all. For any block of the cluster, behind a barrier.
-  __device__ bool complete() const {
-#if CLUSTER > 1
-    return load_remote(remote(&length, 0)) <= room;
-#else
-    return length <= room;
-#endif
   }
 
   // Whether a bucket of the i-th group dropped this element.

@@ -7,11 +7,11 @@
 //
 // QUEUES (PackedQueues, HalfQueues, ByteQueues, PairQueues) comes from the command line, KB and V
 // too. Queues holds those of V neighbouring buckets:
-//   insert(words, step)         V elements of a step, as loaded
-//   insert_two(a, b, step)      and those of the step below it, b
-//   insert_at(u, element, step)
+//   insert<WATCHED>(words, step)     V elements of a step, as loaded
+//   insert_two<WATCHED>(a, b, step)  and those of the step below it, b
+//   insert_at<WATCHED>(u, element, step)
 //   [u].key(i), [u].empty(i), [u].step(i)
-//   lost_key()                  the best key that they dropped, with LOST; see ranking.cuh
+//   lost_key()                       the best key that they dropped while WATCHED, with LOST; see ranking.cuh
 // A queue's own insertions return the greatest key that they dropped.
 
 // Where the newcomer belongs: before[i] says that it goes ahead of the element at place i.
@@ -187,29 +187,31 @@ template <class Queue> struct QueueEach {
     for (int u = 0; u < V; ++u) queues[u].clear();
     lost.clear();
   }
-  template <int WORDS> __device__ void insert(const Word (&words)[WORDS], u32 step) {
+  template <bool WATCHED, int WORDS> __device__ void insert(const Word (&words)[WORDS], u32 step) {
 #pragma unroll
     for (int w = 0; w < WORDS; ++w) {
       const Word x = Queue::prepare(words[w]);
 #pragma unroll
       for (int e = 0; e < Element::per_word; ++e) {
         const int u = w * Element::per_word + e;
-        if (u < V) lost.add(queues[u].insert(x, e, step));
+        if (u < V) lost.template add<WATCHED>(queues[u].insert(x, e, step));
       }
     }
   }
-  template <int WORDS> __device__ void insert_two(const Word (&a)[WORDS], const Word (&b)[WORDS], u32 step) {
+  template <bool WATCHED, int WORDS> __device__ void insert_two(const Word (&a)[WORDS], const Word (&b)[WORDS], u32 step) {
 #pragma unroll
     for (int w = 0; w < WORDS; ++w) {
       const Word x = Queue::prepare(a[w]), y = Queue::prepare(b[w]);
 #pragma unroll
       for (int e = 0; e < Element::per_word; ++e) {
         const int u = w * Element::per_word + e;
-        if (u < V) lost.add(queues[u].insert_two(x, y, e, step));
+        if (u < V) lost.template add<WATCHED>(queues[u].insert_two(x, y, e, step));
       }
     }
   }
-  __device__ void insert_at(int u, Bits element, u32 step) { lost.add(queues[u].insert(Queue::prepare(element), 0, step)); }
+  template <bool WATCHED> __device__ void insert_at(int u, Bits element, u32 step) {
+    lost.template add<WATCHED>(queues[u].insert(Queue::prepare(element), 0, step));
+  }
 };
 
 template <class, int N> using PackedQueues = QueueEach<PackedQueue<N>>;

@@ -20,6 +20,7 @@ struct HeldCandidates {
 #if WINNERS
   u32 group;
   LossList& losses;
+  LossList::Known& known;
 #endif
 
   Key least;
@@ -57,6 +58,12 @@ struct HeldCandidates {
     if (at < LossList::room) losses.put(at, queues, place, group);
 #endif
   }
+  // Behind a barrier.
+  __device__ void learn_losses() const {
+#if WINNERS
+    known = losses.known();
+#endif
+  }
 };
 #endif
 
@@ -78,6 +85,7 @@ template <class Team> struct StoredCandidates {
   }
   __device__ u32 reserve_losses() const { return NOWHERE; }  // they are in memory
   __device__ void list_losses(u32) const {}
+  __device__ void learn_losses() const {}
 };
 
 // BLOCKS share the row; the first has the list.
@@ -183,10 +191,8 @@ template <class Team, int BLOCKS> struct Quick {
     }
     candidates.list_losses(lost_at);
     sync();
-    u32 length = space.list.length;
-#if CLUSTER > 1
-    if (BLOCKS > 1) length = load_remote(remote(&space.list.length, 0));
-#endif
+    const u32 length = BLOCKS > 1 ? load_from_first(&space.list.length) : space.list.length;
+    candidates.learn_losses();
     if (length > space.list.room) return refuse();
     if (BLOCKS == 1 || cluster_rank() == 0) {
       sink.begin_ranks();

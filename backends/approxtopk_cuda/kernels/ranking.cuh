@@ -28,15 +28,18 @@ struct Halves {
 
 // The greatest of what all queues of a thread dropped, where that is asked for (LOST, from the command
 // line): an operation or two for each element, and the proof that a row lost nothing that it needs.
+// It is kept while WATCHED; of walks that are so late, see stage1.cuh.
 template <class Lanes, class K> struct Lost {
 #if LOST
   K best;
   __device__ void clear() { best = 0; }
-  __device__ void add(K x) { best = Lanes::greater(best, x); }
+  template <bool WATCHED> __device__ void add(K x) {
+    if (WATCHED) best = Lanes::greater(best, x);
+  }
 #else
   static const K best = 0;
   __device__ void clear() {}
-  __device__ void add(K) {}
+  template <bool> __device__ void add(K) {}
 #endif
 };
 
@@ -156,19 +159,19 @@ template <class, int N> struct HalfQueues {
   __device__ u32 lost_key() const {
     return Wholes::greater(lost.best >> 16, lost.best & 0xFFFFu) >> (8 - KEY_SHIFT);
   }
-  template <int WORDS> __device__ void insert(const Word (&words)[WORDS], u32 step) {
+  template <bool WATCHED, int WORDS> __device__ void insert(const Word (&words)[WORDS], u32 step) {
 #pragma unroll
-    for (int r = 0; r < registers; ++r) lost.add(rankings[r].insert(pack(words[r / 2], r % 2, step)));
+    for (int r = 0; r < registers; ++r) lost.template add<WATCHED>(rankings[r].insert(pack(words[r / 2], r % 2, step)));
   }
-  template <int WORDS> __device__ void insert_two(const Word (&a)[WORDS], const Word (&b)[WORDS], u32 step) {
+  template <bool WATCHED, int WORDS> __device__ void insert_two(const Word (&a)[WORDS], const Word (&b)[WORDS], u32 step) {
 #pragma unroll
     for (int r = 0; r < registers; ++r) {
-      lost.add(rankings[r].insert_two(pack(a[r / 2], r % 2, step), pack(b[r / 2], r % 2, step - 1)));
+      lost.template add<WATCHED>(rankings[r].insert_two(pack(a[r / 2], r % 2, step), pack(b[r / 2], r % 2, step - 1)));
     }
   }
-  __device__ void insert_at(int u, Bits element, u32 step) {
+  template <bool WATCHED> __device__ void insert_at(int u, Bits element, u32 step) {
     const u32 half = pack(element, 0, step) & 0xFFFFu;  // beside it the least: nothing happens there
-    lost.add(rankings[u / 4 * 2 + u % 2].insert(u % 4 / 2 ? half << 16 : half));
+    lost.template add<WATCHED>(rankings[u / 4 * 2 + u % 2].insert(u % 4 / 2 ? half << 16 : half));
   }
 
   // Bytes 0 and 2 of a word, or 1 and 3, as keys above steps.

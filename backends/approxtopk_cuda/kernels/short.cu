@@ -27,6 +27,10 @@ static const u32 ROOM = (MOST + ROUND - 1) / ROUND * ROUND;
 // More than are listed as a rule: then those that tie with the bound are looked at closely.
 static const u32 MANY = ROOM < 2 * ROUND ? ROOM : 2 * ROUND;
 
+// Whether each bucket has a bar of its own from the beginning, the last that it keeps, so that hardly any is found full
+// and has to be looked at closely. Not where a certificate wants to know all that reach the bound, and few are full.
+#define BARS (DROPS && KB <= 2 && !(CERTIFY && KB == 2))
+
 __device__ constexpr u32 first_slots() {  // of a lane's first bucket
   u32 slots = 0;
   for (int slot = 0; slot < SLOTS; slot += BUCKETS) slots |= 1u << slot;
@@ -105,16 +109,23 @@ struct Part {
     }
   }
 
-  // The two best keys of each bucket.
-  __device__ void best_of(Key (&best)[BUCKETS], Key (&next)[BUCKETS]) const {
+  // The best key of each bucket.
+  __device__ void best_of(Key (&best)[BUCKETS]) const {
+#pragma unroll
+    for (int bucket = 0; bucket < BUCKETS; ++bucket) best[bucket] = 0;
+#pragma unroll
+    for (int slot = 0; slot < SLOTS; ++slot) best[slot % BUCKETS] = greater(best[slot % BUCKETS], keys[slot]);
+  }
+  // The second best, 0 where there is none.
+  __device__ void second_of(Key (&second)[BUCKETS]) const {
 #pragma unroll
     for (int bucket = 0; bucket < BUCKETS; ++bucket) {
-      best[bucket] = next[bucket] = 0;
+      Key best = second[bucket] = 0;
 #pragma unroll
       for (int slot = bucket; slot < SLOTS; slot += 2 * BUCKETS) {
         const Key x = keys[slot], y = slot + BUCKETS < SLOTS ? keys[slot + BUCKETS] : 0;
-        next[bucket] = greater(greater(next[bucket], less(x, y)), less(best[bucket], greater(x, y)));
-        best[bucket] = greater(best[bucket], greater(x, y));
+        second[bucket] = greater(greater(second[bucket], less(x, y)), less(best, greater(x, y)));
+        best = greater(best, greater(x, y));
       }
     }
   }
@@ -142,6 +153,11 @@ struct Part {
 
   // What is left of some slots once each bucket has dropped its worst but KB.
   __device__ u32 kept_of(u32 slots) const {
+#if KB == 2
+    Key second[BUCKETS];
+    second_of(second);
+    slots &= reaching(second);  // ties with it are left
+#endif
 #pragma unroll 1
     while (any_full(slots)) {
 #pragma unroll
@@ -255,16 +271,18 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) short_rows(con
   Index* const indices = begin_of(p, (Index*)p.indices, p.index_out, row);
   part.fill(chunks);
 
-  Key best[BUCKETS], next[BUCKETS];
-  part.best_of(best, next);
+  Key best[BUCKETS];
+  part.best_of(best);
   const Key least = bound(p.k, base, part.lane, best);
-#if DROPS && KB <= 2
+#if BARS
   Key bars[BUCKETS];
+  if (KB == 2) part.second_of(bars);
 #pragma unroll
-  for (u32 bucket = 0; bucket < BUCKETS; ++bucket) bars[bucket] = greater(least, KB == 1 ? best[bucket] : next[bucket]);
+  for (u32 bucket = 0; bucket < BUCKETS; ++bucket) bars[bucket] = greater(least, KB == 2 ? bars[bucket] : best[bucket]);
   u32 hits = part.reaching(bars);
 #else
   u32 hits = part.reaching(least);
+  [[maybe_unused]] const u32 reaching = hits;
 #endif
 #if DROPS
   if (__builtin_expect(__any_sync(~0u, Part::any_full(hits)), 0)) hits = part.kept_of(hits);
@@ -316,9 +334,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) short_rows(con
   }
 #if CERTIFY
   // Whatever reaches the bound and is not listed was dropped, or ties with tau at a higher index.
+#if BARS
+  const u32 reaching = part.reaching(least);
+#endif
   bool wrong = false;
 #pragma unroll 1
-  for (u32 left = part.reaching(least) & ~hits; left; left ^= 1u << last(left)) {
+  for (u32 left = reaching & ~hits; left; left ^= 1u << last(left)) {
     u32 is_better = 0;
     count_better(is_better, part.entry(last(left)), winners[team][p.k - 1]);
     wrong |= is_better;

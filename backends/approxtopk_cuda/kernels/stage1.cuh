@@ -7,7 +7,8 @@
 // Splitting costs nothing but the merge, and makes threads where buckets are few.
 //
 // From the command line: KB, V, BATCH (loads in flight, an even number), QUEUES (see queue.cuh),
-// INTERLEAVED, STRIDED (elements of a row may be apart).
+// INTERLEAVED, STRIDED (elements of a row may be apart), LATE (the last steps alone are watched: of what is
+// dropped before it is known that it is worse than the last candidates of then).
 
 // Buckets that share a best key lost (see ranking.cuh): a thread's, where no lists are merged.
 #define GROUP (INTERLEAVED && !MERGE ? V : 1)
@@ -19,6 +20,9 @@ struct Place {
   u32 first, stride, length;
   u32 steps, rest;  // length / stride, length % stride
   u32 index;        // of the element base[0] in its row
+#if LATE
+  u32 watched;      // the last steps
+#endif
 };
 
 // A step of which only some elements exist.
@@ -26,12 +30,25 @@ __device__ inline void insert_partial(Queues& queues, const Place& place, u32 st
   const Bits* at = place.base + (place.first + (u64)step * place.stride) * place.element_step;
 #pragma unroll
   for (int u = 0; u < V; ++u) {
-    if (u < count) queues.insert_at(u, at[u * place.element_step], step);
+    if (u < count) queues.insert_at<!LATE>(u, at[u * place.element_step], step);
   }
 }
 
-// Meets every element of V virtual buckets once, in falling order. Reads nothing else.
-__device__ inline void walk(Queues& queues, const Place& place) {
+// Batches of steps, down to those below `end`; `at` is where the first one begins.
+template <bool WATCHED>
+__device__ inline void walk_batches(Queues& queues, const Bits*& at, i64 pitch, u32& steps, u32 end) {
+  for (; steps > end; steps -= BATCH, at -= BATCH * pitch) {
+    Chunk chunks[BATCH];
+#pragma unroll
+    for (int i = 0; i < BATCH; ++i) chunks[i].load(at - i * pitch);
+#pragma unroll
+    for (int i = 0; i < BATCH; i += 2) queues.insert_two<WATCHED>(chunks[i].word, chunks[i + 1].word, steps - 1 - i);
+  }
+}
+
+// Meets every element of V virtual buckets once, in falling order. Reads nothing else. LATE: calls begin_watch()
+// before the steps that are watched.
+template <class F> __device__ inline void walk(Queues& queues, const Place& place, [[maybe_unused]] const F& begin_watch) {
   queues.clear();
   if (place.first >= place.length) return;
   u32 steps = place.steps;  // of V elements each
@@ -55,18 +72,21 @@ __device__ inline void walk(Queues& queues, const Place& place) {
     }
 #pragma unroll
     for (int i = 0; i < BATCH; ++i) {
-      if (i < odd) queues.insert(chunks[i].word, steps - 1 - i);
+      if (BATCH <= 8 && i == odd) break;    // one jump, not one for each that is not there;
+      if (BATCH > 8 && i >= odd) continue;  // what makes that of 16 is in the way of those that are full
+      queues.insert<!LATE>(chunks[i].word, steps - 1 - i);
     }
     at -= odd * pitch;
     steps -= odd;
   }
-  for (; steps; steps -= BATCH, at -= BATCH * pitch) {
-    Chunk chunks[BATCH];
-#pragma unroll
-    for (int i = 0; i < BATCH; ++i) chunks[i].load(at - i * pitch);
-#pragma unroll
-    for (int i = 0; i < BATCH; i += 2) queues.insert_two(chunks[i].word, chunks[i + 1].word, steps - 1 - i);
-  }
+#if LATE
+  walk_batches<false>(queues, at, pitch, steps, place.watched);
+  begin_watch();
+#endif
+  walk_batches<true>(queues, at, pitch, steps, 0);
+}
+__device__ inline void walk(Queues& queues, const Place& place) {
+  walk(queues, place, [] {});
 }
 
 // Index in the row of what queue u holds at place i, where it is not empty.
@@ -117,6 +137,9 @@ __device__ inline Place place_of(const Params& p, const Share& share, u32 row, u
   const u32 parts = p.parts * p.splits;
   const u32 part = split * p.parts + share.part;
   place.element_step = STRIDED ? p.in.step : 1;
+#if LATE
+  place.watched = p.watched;
+#endif
   place.base = p.arr + offset_of(p.in, p.inner, row);
 #if INTERLEAVED
   place.first = part * p.b + bucket;

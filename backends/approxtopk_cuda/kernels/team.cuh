@@ -94,3 +94,24 @@ template <class T> __device__ inline void store_if(bool does, T* at, T x) {
   if (does) *at = x;
 }
 #endif
+
+// Atomics of shared memory for few lanes of a warp. Of an addition of 1 the assembler makes one for all of them, and
+// waits for it where it stands; this counts up to 2^31, and the answer, what was there, is waited for where it is used.
+#ifdef __CUDA_ARCH__
+__device__ inline u32 count_shared(u32* at) {
+  u32 before;
+  asm volatile("atom.shared.inc.u32 %0, [%1], 0x7fffffff;" : "=r"(before) : "r"((u32)__cvta_generic_to_shared(at)) : "memory");
+  return before;
+}
+__device__ inline void max_shared(u32* at, u32 x) {
+  asm volatile("red.shared.max.u32 [%0], %1;" ::"r"((u32)__cvta_generic_to_shared(at)), "r"(x) : "memory");
+}
+__device__ inline void max_shared(u64* at, u64 x) {
+  asm volatile("red.shared.max.u64 [%0], %1;" ::"r"((u32)__cvta_generic_to_shared(at)), "l"(x) : "memory");
+}
+#else
+__device__ inline u32 count_shared(u32* at) { return (*at)++; }
+template <class T> __device__ inline void max_shared(T* at, T x) {
+  if (*at < x) *at = x;
+}
+#endif

@@ -1,0 +1,77 @@
+"""Certificates by what is dropped late, without a GPU: where that tells, and where it does not."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from problems import problem
+from test_emulated_problems import check
+
+from approxtopk_cuda import Device, Problem, Schedule, schedule
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+
+#: Blocks of 512 threads for two rows and more, a warp a row for 16 and more of the short ones.
+DEVICE = Device("sm_90", 1)
+
+#: Queues of every kind, of one place and more; one pass over buckets or several; blocks and warps
+#: for a row; last steps that are not full.
+PROBLEMS = [
+    problem(5, 8192, 640, 1024, 2),
+    problem(5, 8192, 640, 1024, 2, sorted=True),
+    problem(5, 16384, 2048, 4096, 2, largest=False),
+    problem(5, 16384, 2000, 2048, 3),
+    problem(5, 9000, 700, 1000, 1, "float16", sorted=True),
+    problem(5, 9000, 1500, 1000, 3, "int16", largest=False),
+    problem(5, 32768, 5000, 8192, 2, "int8"),
+    problem(5, 65536, 7000, 8192, 3, "uint8"),
+    problem(5, 8200, 900, 1024, 2, "float64"),
+    problem(5, 140000, 3500, 512, 8, "int32"),
+    problem(40, 1024, 100, 128, 2, index_bytes=4),
+]
+
+
+def patterns(p: Problem, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Rows of falling ranks, 0 the best."""
+    usual = np.stack([rng.permutation(p.n) for _ in range(p.rows)])
+    # The best in buckets one after the other: no bucket has more than its share of them.
+    even = np.empty_like(usual)
+    order = np.arange(p.n)[::-1]  # the best last, where a walk begins
+    even[:, order] = np.arange(p.n)
+    # More in a bucket: some of the best k are its last elements, or its first, which come late.
+    found = {"usual": usual, "even": even}
+    steps = np.arange(p.n // p.b)
+    for name, chosen in (("early", steps[::-1]), ("late", steps)):
+        for more in (p.kb, p.kb + 1):  # beside what the bucket has anyway
+            arr = found[f"{more} {name}"] = even.copy()
+            for row in range(p.rows):
+                places = int(rng.integers(p.b)) + chosen[:more] * p.b
+                best = rng.permutation(p.k - 1)[:more]  # not the worst, which could hide nothing
+                for place, rank in zip(places, best, strict=True):
+                    other = int(np.flatnonzero(arr[row] == rank)[0])
+                    arr[row, [place, other]] = arr[row, [other, place]]
+    return found | {"ties": np.minimum(usual, p.k // 2), "all alike": np.zeros_like(usual)}
+
+
+@pytest.mark.parametrize("p", PROBLEMS, ids=str)
+def test_a_row_is_certified_if_and_only_if_it_is_exact(p: Problem, tmp_path: Path) -> None:
+    p = replace(p, certificate=True)
+    plan = schedule(p, DEVICE)
+    assert isinstance(plan, Schedule)
+    (launch,) = plan.launches
+    assert dict(launch.kernel.defines)["LATE"] == "1"
+    assert 0 < dict(launch.fields)["watched"] < p.n // p.b
+    for ranks in patterns(p, np.random.default_rng(0)).values():
+        # In the order of the ranks, and all different where the dtype has as many values.
+        values = (p.n / 2 - ranks) * (1 if p.largest else -1)
+        if p.dtype in ("int8", "float16"):
+            values *= 200 / p.n
+        if p.dtype == "uint8":
+            values = values * 200 / p.n + 100
+        arr = np.zeros((p.rows, -(-p.n // 16) * 16), p.dtype)  # rows begin aligned
+        arr[:, : p.n] = values
+        check(p, DEVICE, arr, tmp_path)
