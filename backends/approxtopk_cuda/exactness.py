@@ -14,7 +14,7 @@ from approxtopk.hypergeometric import bucket_misses
 from .order import MAX_SORT
 from .problem import MAX_GRID, Device, Launch, Problem, Schedule
 from .tiling import Tiling
-from .variants import entry_bytes, key_bytes, make_kernel
+from .variants import aligned, entry_bytes, key_bytes, make_kernel
 
 __all__ = ["at_its_end", "certified", "lost_group", "settle", "watched_steps"]
 
@@ -80,10 +80,10 @@ def at_its_end(p: Problem, tiling: Tiling, more: int, watched: int) -> Inside | 
     gathered = max(group * -(-p.n // p.b), min(p.k // 2, p.n - p.k))
     entries = max(p.b * p.kb, p.repair * (p.k + gathered))
     late = watched > 0
-    losses = 2 * tiling.threads if late else _aligned(-(-p.b // group))
-    losses += _aligned(tiling.lists) if tiling.parts > 1 else 0
+    losses = 2 * tiling.threads if late else aligned(-(-p.b // group))
+    losses += aligned(tiling.lists) if tiling.parts > 1 else 0
     return Inside(
-        _aligned(entries + more) * entry_bytes(p.dtype) + losses * key_bytes(p.dtype),
+        aligned(entries + more) * entry_bytes(p.dtype) + losses * key_bytes(p.dtype),
         {"WINNERS": 1, "LOST": 1, "LATE": late, "REPAIR": p.repair},
         (*_bucket_fields(p), ("entries", entries), ("watched", watched)),
     )
@@ -126,8 +126,8 @@ def _certify(p: Problem, device: Device, group: int) -> tuple[Launch, int]:
     entries = _entries(p, threads) if p.repair else 0
     most = p.k // p.kb  # buckets that results can fill; tau's may be listed for nothing
     buckets, marks = p.b, -(-p.b // 4) + most
-    shared = _aligned(entries) * entry + min(marks, words // 2) <= words
-    places = _aligned(entries) * entry * shared
+    shared = aligned(entries) * entry + min(marks, words // 2) <= words
+    places = aligned(entries) * entry * shared
     if places + marks > words:  # look at a range of buckets at a time
         left = words - places
         buckets = max(4 * (left - most), left * 4 // 5) // 4 * 4
@@ -174,8 +174,3 @@ def _entries(p: Problem, threads: int) -> int:
     """Places for repair: for the k selected, and twice as many gathered."""
     selected = 1 << (p.k - 1).bit_length() if p.sorted else p.k
     return selected + 2 * p.k + _GATHERED * threads
-
-
-def _aligned(places: int) -> int:
-    """Places of a list, so that the next one is aligned to 16 bytes."""
-    return -(-places // 4) * 4

@@ -14,6 +14,7 @@ from .tiling import Tiling, list_bytes, tile_block, tile_grid
 from .variants import (
     LIMITS,
     Walk,
+    aligned,
     entry_bytes,
     key_bytes,
     make_kernel,
@@ -181,7 +182,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
 
     watched = 0 if held or cluster > 1 else watched_steps(p, device, tiling)
     inside = at_its_end(p, tiling, more, watched)
-    shared = teams * (inside.shared if inside else _aligned(places) * entry_bytes(p.dtype))
+    shared = teams * (inside.shared if inside else aligned(places) * entry_bytes(p.dtype))
     if extract:
         shared = 0
     fixed = teams * (_space(p, team) + (_certify_space(p, tiling.v, held) if inside else 0))
@@ -302,13 +303,13 @@ def _select(
     entry = entry_bytes(p.dtype)
     room = device.shared_per_block - _space(p, 1024)
     lists = places * splits if splits > 1 else 0
-    shared = _aligned(places + max(lists, sort)) * entry
+    shared = aligned(places + max(lists, sort)) * entry
     fits = splits > 1 or shared <= room
     cluster, share, groups = 1, 0, 0
     if splits == 1 and places >= LEAST_SHARED and device.clusters:
-        share = _aligned(-(-places // SELECT_CLUSTER))
+        share = aligned(-(-places // SELECT_CLUSTER))
         groups = _groups(-(-p.k // SELECT_CLUSTER), share, 1024)
-        needed = _aligned(2 * share + sort) * entry
+        needed = aligned(2 * share + sort) * entry
         most = device.multiprocessors // SELECT_CLUSTER
         if p.rows <= most and 2 * p.k <= share and groups and needed <= room:
             cluster, shared, fits = SELECT_CLUSTER, needed, True
@@ -334,10 +335,5 @@ def _select(
         PART_GROUPS=groups,
     )
     fields = (("rows", p.rows), ("splits", splits), ("tile", share))
-    shared = shared if fits else _aligned(sort) * entry
+    shared = shared if fits else aligned(sort) * entry
     return Launch(kernel, p.rows * cluster, 1024, shared, cluster, fields)
-
-
-def _aligned(places: int) -> int:
-    """Places of a list, so that the next one is aligned to 16 bytes."""
-    return -(-places // 4) * 4

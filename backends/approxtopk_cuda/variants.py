@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("Kernel", "Registers", "Walk"),
-    *("entry_bytes", "key_bytes", "leaner", "make_kernel", "registers"),
+    *("aligned", "entry_bytes", "key_bytes", "leaner", "make_kernel", "registers"),
 ]
 
 _ELEMENT = {
@@ -46,6 +46,11 @@ def key_bytes(dtype: str) -> int:
 def entry_bytes(dtype: str) -> int:
     """Size of a candidate: its key and its position."""
     return key_bytes(dtype) + 4
+
+
+def aligned(places: int) -> int:
+    """Places of a list of keys, so that the next one is aligned to 16 bytes."""
+    return -(-places // 4) * 4
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ struct Verdict {
   Key most;         // the best key that any group lost
   Entry<Key> tied;  // tau, if it has that key or (LATE) what was lost early may be better, in one thread
 #if LATE
-  Key early;
+  Key early;  // what any group lost early is worse than this
 #endif
 
   __device__ void give(const Params& p, u32 row, const Entry<Key>& tau) {

@@ -72,8 +72,10 @@ template <class F> __device__ inline void walk(Queues& queues, const Place& plac
     }
 #pragma unroll
     for (int i = 0; i < BATCH; ++i) {
-      if (BATCH <= 8 && i == odd) break;    // one jump, not one for each that is not there;
-      if (BATCH > 8 && i >= odd) continue;  // what makes that of 16 is in the way of those that are full
+      // One jump over those that are not there, not one for each. (Of 16 that costs the batches below more than it
+      // saves here.)
+      if (BATCH <= 8 && i == odd) break;
+      if (BATCH > 8 && i >= odd) continue;
       queues.insert<!LATE>(chunks[i].word, steps - 1 - i);
     }
     at -= odd * pitch;
