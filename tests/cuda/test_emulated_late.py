@@ -15,7 +15,7 @@ from approxtopk_cuda import Device, Problem, Schedule, schedule
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
-#: Blocks of 512 threads for two rows and more, a warp a row for 16 and more of the short ones.
+#: So small that five rows are many: blocks of 128 or 256 threads, and a warp a row for forty.
 DEVICE = Device("sm_90", 1)
 
 #: Queues of every kind, of one place and more; one pass over buckets or several; blocks and warps
@@ -59,13 +59,9 @@ def patterns(p: Problem, rng: np.random.Generator) -> dict[str, np.ndarray]:
     return found | {"ties": np.minimum(usual, p.k // 2), "all alike": np.zeros_like(usual)}
 
 
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("p", MORE, ids=str)
-def test_more_kinds_of_rows(p: Problem, tmp_path: Path) -> None:
-    test_a_row_is_certified_if_and_only_if_it_is_exact(p, tmp_path)
-
-
-@pytest.mark.parametrize("p", PROBLEMS, ids=str)
+@pytest.mark.parametrize(
+    "p", [*PROBLEMS, *(pytest.param(p, marks=pytest.mark.exhaustive) for p in MORE)], ids=str
+)
 def test_a_row_is_certified_if_and_only_if_it_is_exact(p: Problem, tmp_path: Path) -> None:
     p = replace(p, certificate=True)
     plan = schedule(p, DEVICE)
