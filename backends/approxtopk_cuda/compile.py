@@ -28,8 +28,8 @@ _PARTS = {
     "fused": (
         *("element", "multiplier", "params", "output", "team", "cluster", "merge"),
         *("ranking", "queue", "chunk", "stage1"),
-        *("listed", "selectspace", "order", "select", "losslist", "quick", "sort", "finish"),
-        *("buckets", "results", "hidden", "losses", "repair"),
+        *("listed", "selectspace", "order", "select", "quick", "sort", "finish"),
+        *("buckets", "results", "hidden", "losslist", "losses", "held", "repair"),
     ),
     "extract": (
         *("element", "multiplier", "params", "output", "team", "merge"),

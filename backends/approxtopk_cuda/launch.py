@@ -185,7 +185,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     shared = teams * (inside.shared if inside else aligned(places) * entry_bytes(p.dtype))
     if extract:
         shared = 0
-    fixed = teams * (_space(p, team) + (_certify_space(p, tiling.v, held) if inside else 0))
+    fixed = teams * (_space(p, team) + (_certify_space(p, held * team * cluster) if inside else 0))
     if shared + fixed > device.shared_per_block:
         return None
     name = "extract" if extract else "fused"
@@ -228,11 +228,13 @@ def _space(p: Problem, team: int) -> int:
     return 4 * bins + 2 * key * room + 64 * key + 512
 
 
-def _certify_space(p: Problem, v: int, held: bool) -> int:
-    """Static shared memory of a team for certificate and repair; see hidden.cuh, losslist.cuh."""
+def _certify_space(p: Problem, threads: int) -> int:
+    """Static shared memory of a team for certificate and repair; see hidden.cuh, lossmarks.cuh.
+
+    `threads`: of all blocks, where they hold candidates, else 0.
+    """
     key = key_bytes(p.dtype)
-    group = -(-(v + 1) * (key + 4) // 16) * 16  # aligned
-    return 640 + 96 * key + (8 + 32 * group if held else 0)
+    return 640 + 96 * key + (key + 8 + threads // 8 if threads else 0)
 
 
 def _is_quick(p: Problem) -> bool:

@@ -12,6 +12,7 @@
 #define __global__
 #define __shared__ static
 #define __launch_bounds__(...)
+#define __cluster_dims__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
 #define __restrict__
 #define __forceinline__ inline

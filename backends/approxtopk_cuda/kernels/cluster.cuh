@@ -2,6 +2,13 @@
 //
 // CLUSTER (1 and up), from the command line: blocks in a cluster.
 
+// Of a kernel. If it does not say so itself, each barrier asks whether it was launched in clusters.
+#if CLUSTER > 1
+#define IN_CLUSTERS __cluster_dims__(CLUSTER, 1, 1)
+#else
+#define IN_CLUSTERS
+#endif
+
 #if CLUSTER > 1
 __device__ inline u32 cluster_rank() { return blockIdx.x % CLUSTER; }
 

@@ -50,7 +50,7 @@ __device__ inline u32 finish(const Params& p, const Selector<Team>& selector, u3
 #if QUICK && !HELD
   Key best = 0;
   selector.each([&](u32, Key x) { best = x > best ? x : best; });
-  const StoredCandidates<Team> candidates = {selector, 0};
+  const StoredCandidates<Team> candidates = {selector};
   const Quick<Team, 1> quick = {selector.space};
   selector.space.list.template clear<Team>();
   if (quick.select(p.k, best, candidates, output)) return p.k;

@@ -71,7 +71,7 @@ __device__ inline bool finish_held(const Params& p, SelectSpace<Team::size>& spa
 }
 #endif
 
-extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fused(const Params p) {
   typedef TeamOf<TEAM> Team;
   if (p.lets_next) let_next_launch_begin();
   const u32 teams = THREADS / TEAM;
@@ -129,10 +129,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #endif
   const OutputSink written = {p, ends};
 #if WINNERS
-#if HELD
+#if HELD && REPAIR
   __shared__ LossList loss_list;
-  if (Team::rank() == 0) loss_list.clear();
   LossList::Known known = {0, 0};
+#elif HELD
+  __shared__ LossMarks loss_list;
+  Key most_lost = 0;  // of what is marked
+#endif
+#if HELD
+  loss_list.clear();
 #endif
 #if REPAIR
   if (Team::rank() == 0) hidden_space.gathered = 0;
@@ -143,7 +148,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #else
   Verdict verdict = {0, {0, NOWHERE}};
 #if HELD
-  const QuickWinnerSink quick_output = {written, hidden_space, row, known, verdict};
+  Entry<Key> tied = {0, NOWHERE};  // tau, if some key lost ties with it, in one thread
+  const QuickWinnerSink quick_output = {written, hidden_space, row, most_lost, tied};
 #endif
   const WinnerSink<Team> output = {written, losses, hidden_space, row, verdict};
 #endif
@@ -173,14 +179,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
 #endif
     if (pass == 0) cluster_wait();
 #if HELD  // in one pass
-#if WINNERS
-    const HeldCandidates candidates = {queues, place, bucket / GROUP, loss_list, known, 0};
+#if WINNERS && REPAIR
+    const HeldCandidates candidates = {queues, place, bucket / GROUP, loss_list, known};
+#elif WINNERS
+    const HeldCandidates candidates = {queues, place, bucket / GROUP, losses, loss_list, most_lost};
 #else
-    const HeldCandidates candidates = {queues, place, 0};
+    const HeldCandidates candidates = {queues, place};
 #endif
     // What is left to do then stands here, not behind all that other rows need: code is fetched in order.
     selected = finish_held<Team>(p, spaces[team], candidates, quick_output);
-#if WINNERS
+#if WINNERS && REPAIR
     const bool done = selected && known.complete();  // else all losses are stored, and looked at
 #else
     const bool done = selected;
@@ -191,7 +199,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
       if (hidden > few_hidden(p.k)) break;
       if (__builtin_expect(hidden > 0, 0)) place_hidden<Team>(p, ends, hidden_space, hidden);
 #elif WINNERS
-      tie = __any_sync(~0u, verdict.tied.index != NOWHERE);
+      tie = __any_sync(~0u, tied.index != NOWHERE);
       if (__builtin_expect(tie, 0)) break;  // to where what hardly ever runs is not in the way
 #endif
       cluster_arrive_only();
@@ -278,13 +286,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
     }
 #if WINNERS
 #if HELD
-    if (tie) certify_tied(p, row, ends, loss_list, known.length, verdict.tied, [&](u32 i) { return loss_list.groups[i].group; });
-    if (selected && !tie) {  // with some of what was lost
-      look<Team>(p, losses, hidden_space, verdict);
-      verdict.tied.index = NOWHERE;
-      if (Team::rank() == 0) verdict.give(p, row, {hidden_space.worst_keys[0], hidden_space.worst_positions[0]});
-    }
-#elif ALL
+    if (tie) certify_tied<Team>(p, row, ends, hidden_space, spaces[team], losses, loss_list, tied);
+#endif
+#if ALL
     look<Team>(p, losses, hidden_space, verdict);
     Team::sync();
     const Entry<Key> tau = worst_of<Team>(hidden_space, keys, positions, KB * p.b);
@@ -298,7 +302,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) fused(const Pa
       if (Team::rank() == 0) p.exact[row] = hidden == 0;
     }
 #else
-    if (!tie) certify_tied(p, row, ends, losses, Losses::groups(p), verdict.tied, [](u32 i) { return i; });
+    if (!tie) certify_tied(p, row, ends, losses, verdict.tied);
 #endif
 #endif
 #endif

@@ -4,7 +4,7 @@
 // worst of the results. That takes an operation or two for each element, and a look at one key of each
 // group of V buckets: no more, for nearly all rows. Else the groups that lost such a key are read again.
 // A group's last candidates tell at once of a tie with tau that it hides nothing: what a bucket dropped
-// is worse than the last that it kept. Where quick selection found the results, it has listed the few groups
+// is worse than the last that it kept. Where quick selection found the results, it has told of the few groups
 // to be looked at; see losslist.cuh.
 //
 // A certificate is given by the thread that puts the worst result, by the best key that any group lost. Its
@@ -172,8 +172,8 @@ template <class Team> struct WinnerSink {
 };
 
 // Calls f(entry, i, bucket of the group) for the elements of `count` groups, group_at(i) being the i-th of
-// them, which are read as stage 1 read them.
-template <class Team, class At, class F>
+// them, which are read as stage 1 read them, N loads of a thread at a time.
+template <class Team, int N, class At, class F>
 __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, const At& group_at, const F& f) {
   const Buckets buckets = {p, row};
   if (GROUP == 1) {
@@ -188,27 +188,36 @@ __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, 
   }
   const u32 total = count * (p.run + (p.longer != 0));
 #pragma unroll 1
-  for (u32 x = Team::rank(); x < total; x += Team::size) {
-    const u32 i = x % count, bucket = group_at(i) * GROUP, step = x / count;
-    const u32 there = step < p.run ? GROUP : bucket < p.longer ? p.longer - bucket : 0;
-    const u32 index = buckets.index_of(bucket, step);
-    Key keys[GROUP];
-    if (there >= GROUP) {
-      Chunk chunk;
-      chunk.load(row + index);
+  for (u32 first = Team::rank(); first < total; first += N * Team::size) {
+    Chunk chunks[N];
+    u32 which[N], index[N], there[N];
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const u32 x = first + j * Team::size;
+      which[j] = x % count, there[j] = 0;
+      if (x >= total) continue;
+      const u32 bucket = group_at(which[j]) * GROUP, step = x / count;
+      there[j] = step < p.run ? GROUP : bucket < p.longer ? p.longer - bucket : 0;
+      index[j] = buckets.index_of(bucket, step);
+      if (there[j] >= GROUP) {
+        chunks[j].load(row + index[j]);
+      } else {
+#pragma unroll
+        for (int w = 0; w < Chunk::words; ++w) chunks[j].word[w] = 0;
+#pragma unroll
+        for (int u = 0; u < GROUP; ++u) {
+          if (u < there[j]) chunks[j].put(u, row[index[j] + u]);
+        }
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
 #pragma unroll
       for (int u = 0; u < GROUP; ++u) {
         const int each = Element::per_word;
-        keys[u] = key_at<Element>(order<Element, LARGEST>(chunk.word[u / each]), u % each);
+        const Entry<Key> entry = {key_at<Element>(order<Element, LARGEST>(chunks[j].word[u / each]), u % each), index[j] + u};
+        if (u < there[j]) f(entry, which[j], (u32)u);
       }
-    } else {
-#pragma unroll
-      for (int u = 0; u < GROUP; ++u) keys[u] = u < there ? element_key(row[index + u]) : 0;
-    }
-#pragma unroll
-    for (int u = 0; u < GROUP; ++u) {
-      const Entry<Key> entry = {keys[u], index + u};
-      if (u < there) f(entry, i, (u32)u);
     }
   }
 }
@@ -234,7 +243,7 @@ __device__ inline u32 count_hidden(const Params& p, const RowEnds& ends, HiddenS
       if (losses.flagged(group, tau)) any = true, listed[atomicAdd(&space.flags, 1u)] = group;
     }
     if (!__builtin_expect(Team::any(any), 0)) continue;
-    read_groups<Team>(p, ends.arr, space.flags, [&](u32 i) { return listed[i]; },
+    read_groups<Team, 1>(p, ends.arr, space.flags, [&](u32 i) { return listed[i]; },
                       [&](const Entry<Key>& entry, u32 i, u32 u) {
       if (better(entry, bar) && losses.dropped(listed[i], u, entry)) hide(space, entry);
     });
@@ -267,11 +276,9 @@ template <class Team> __device__ inline Entry<Key> worst_of(HiddenSpace& space, 
   return worst<Team>(space, mine);
 }
 
-// A certificate where lost keys tie with tau, by the warp of the thread that knows tau. `losses`, of `count`
-// groups, flagged(i, tau) and dropped(i, u, entry), is told where the i-th group is by group_of(i).
-template <class Losses, class At>
-__device__ inline void certify_tied(const Params& p, u32 row, const RowEnds& ends, const Losses& losses, u32 count, Entry<Key> tau,
-                                    const At& group_of) {
+// A certificate where lost keys tie with tau, by the warp of the thread that knows tau.
+__device__ inline void certify_tied(const Params& p, u32 row, const RowEnds& ends, const Losses& losses, Entry<Key> tau) {
+  const u32 count = Losses::groups(p);
   const u32 has = __ballot_sync(~0u, tau.index != NOWHERE), lane = threadIdx.x % 32;
   if (__builtin_expect(!has, 1)) return;
   tau.key = __shfl_sync(~0u, tau.key, __ffs(has) - 1), tau.index = __shfl_sync(~0u, tau.index, __ffs(has) - 1);
@@ -282,9 +289,9 @@ __device__ inline void certify_tied(const Params& p, u32 row, const RowEnds& end
     u32 left = __ballot_sync(~0u, base + lane < count && losses.flagged(base + lane, tau));
 #pragma unroll 1
     for (; left; left &= left - 1) {
-      const u32 i = base + __ffs(left) - 1;
-      read_groups<TeamOf<32>>(p, ends.arr, 1, [&](u32) { return group_of(i); }, [&](const Entry<Key>& entry, u32, u32 u) {
-        wrong |= better(entry, bar) && losses.dropped(i, u, entry);
+      const u32 group = base + __ffs(left) - 1;
+      read_groups<TeamOf<32>, 2>(p, ends.arr, 1, [&](u32) { return group; }, [&](const Entry<Key>& entry, u32, u32 u) {
+        wrong |= better(entry, bar) && losses.dropped(group, u, entry);
       });
     }
   }
@@ -300,17 +307,21 @@ struct QuickWinnerSink {
   HiddenSpace& space;
 #if !REPAIR
   u32 row;
-  const LossList::Known& known;
-  Verdict& verdict;
+  const Key& most_lost;
+  Entry<Key>& tied;
 #endif
 
   __device__ void begin_ranks() const {}
   __device__ void operator()(u32 place, Key key, u32 index) const {
     output(place, key, index);
     const u32 behind = output.p.k - 1 - place;
-    if (behind < (REPAIR ? 32 : 1)) space.worst_keys[behind] = key, space.worst_positions[behind] = index;
-#if !REPAIR
-    if (behind == 0) verdict.most = known.most, verdict.give(output.p, row, {key, index});
+#if REPAIR
+    if (behind < 32) space.worst_keys[behind] = key, space.worst_positions[behind] = index;
+#else
+    if (behind == 0) {
+      output.p.exact[row] = most_lost < key;  // for good, unless they tie
+      if (most_lost == key) tied = {key, index};
+    }
 #endif
   }
 };
@@ -331,7 +342,7 @@ __device__ inline u32 count_hidden(const Params& p, const RowEnds& ends, HiddenS
   if (flagged) listed[atomicAdd(&space.flags, 1u)] = Team::rank();
   Team::sync();
   if (GROUP == 1 && space.flags == 0) return 0;  // Buckets::each divides by their number
-  read_groups<Team>(p, ends.arr, space.flags, [&](u32 i) { return list.groups[listed[i]].group; },
+  read_groups<Team, 1>(p, ends.arr, space.flags, [&](u32 i) { return list.groups[listed[i]].group; },
                     [&](const Entry<Key>& entry, u32 i, u32 u) {
     if (better(entry, bar) && list.dropped(listed[i], u, entry)) hide(space, entry);
   });
@@ -344,6 +355,47 @@ __device__ inline u32 count_hidden(const Params& p, const RowEnds& ends, HiddenS
     Team::sync();
   }
   return hidden;
+}
+#else
+// The same after quick selection. Of marked groups that lost a key like tau's all that is better than tau is counted, and so
+// is what of it is listed with the candidates that reach the bound: the rest is hidden. Where keys have steps, what a
+// group lost has tau's step, so that it need not be read unless it is tau's own.
+template <class Team>
+__device__ inline void certify_tied(const Params& p, u32 row, const RowEnds& ends, HiddenSpace& space,
+                                    SelectSpace<Team::size>& select_space, const Losses& losses, const LossMarks& marks,
+                                    Entry<Key> tau) {
+  const u32 has = __ballot_sync(~0u, tau.index != NOWHERE), lane = threadIdx.x % 32;
+  tau.key = __shfl_sync(~0u, tau.key, __ffs(has) - 1), tau.index = __shfl_sync(~0u, tau.index, __ffs(has) - 1);
+  const Entry<Key> bar = {tau.key >> KEY_SHIFT, tau.index};
+  const Buckets buckets = {p, ends.arr};
+  const u32 walking = p.tile / V, own = buckets.of(tau.index) / GROUP;
+  const auto is_read = [&](u32 group) { return losses.keys[group] == tau.key && (!KEY_SHIFT || group == own); };
+  u32* const groups = select_space.count;
+  if (lane == 0) space.flags = 0;
+  __syncwarp();
+  bool wrong = false;
+  marks.each(walking, [&](u32 group) {
+    if (is_read(group))
+      groups[atomicAdd(&space.flags, 1u)] = group;
+    else
+      wrong |= losses.keys[group] == tau.key && group < own;
+  });
+  __syncwarp();
+  const u32 count = space.flags;
+  u32 ahead = 0;
+  if (count) {
+    read_groups<TeamOf<32>, 2>(p, ends.arr, count, [&](u32 i) { return groups[i]; },
+                               [&](const Entry<Key>& entry, u32, u32) { ahead += better(entry, bar); });
+#pragma unroll 1
+    for (u32 i = lane; i < select_space.list.length; i += 32) {
+      const Listed entry = select_space.list.entries[i];
+      const Entry<Key> candidate = {key_of(entry), index_of(entry)};
+      const u32 group = buckets.of(candidate.index) / GROUP;
+      ahead -= better(candidate, tau) && marks.has(group, walking) && is_read(group);
+    }
+  }
+  wrong = __any_sync(~0u, wrong) || __reduce_add_sync(~0u, ahead);
+  if (lane == 0) p.exact[row] = !wrong;
 }
 #endif
 #endif

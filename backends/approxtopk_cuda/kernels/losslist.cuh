@@ -2,12 +2,13 @@
 //
 // Its bound is no better than tau, the k-th of the candidates: what is better than tau reaches it. So a
 // group whose best lost key does not reach the bound hides nothing, and of nearly all rows nearly all
-// groups are of that kind. The others are listed while candidates are, in the memory of the first block of
-// a cluster, with the last candidate of each of their buckets: what a bucket dropped is worse than that.
+// groups are of that kind. The others are told while candidates are listed, in the memory of the first block of
+// a cluster. GROUP is V where candidates are held, and each thread has a group.
 //
-// From the command line: WINNERS, HELD, V, KB. GROUP is V where candidates are held.
+// From the command line: WINNERS, REPAIR, HELD, V, KB, TEAM, CLUSTER.
 
-#if WINNERS && HELD
+#if WINNERS && HELD && REPAIR
+// For repair they are listed with the last candidate of each of their buckets: what a bucket dropped is worse than that.
 struct LossList {
   static const u32 room = 32;
   struct __align__(16) Group {  // so that a thread stores 16 bytes at once
@@ -34,8 +35,10 @@ struct LossList {
     return now;
   }
 
-  // By one thread; a barrier must follow.
-  __device__ void clear() { length = 0, most = 0; }
+  // A barrier must follow.
+  __device__ void clear() {
+    if (threadIdx.x == 0) length = 0, most = 0;
+  }
 
   // A place for one more; `room` or more if there is none.
   __device__ u32 reserve() { return count_in_first(&length); }
@@ -72,6 +75,44 @@ struct LossList {
       any |= better(last, tau);
     }
     return any;
+  }
+};
+#elif WINNERS && HELD
+// For a certificate a bit of each thread and the best of what was lost will do, and nobody waits for an answer.
+struct LossMarks {
+  static const u32 warps = TEAM / 32, words = CLUSTER * warps;
+  u32 threads[words];  // a bit for each thread of each block
+  Key most;            // the best key lost of those that are marked, 0 if none is
+
+  // A barrier must follow.
+  __device__ void clear() {
+    if (threadIdx.x < words) threads[threadIdx.x] = 0;
+    if (threadIdx.x == 0) most = 0;
+  }
+
+  // Marks those threads of a warp whose groups lost something that reaches a key. Tells a thread whether it is one.
+  __device__ bool mark(Key lost, Key least) {
+    const bool reaches = lost >= least;
+    const u32 all = __ballot_sync(~0u, reaches);
+    if (!all) return false;
+    if (threadIdx.x % 32 == 0) store_in_first(threads + cluster_rank() * warps + threadIdx.x / 32, all);
+    if (reaches) max_in_first(&most, lost);
+    return reaches;
+  }
+
+  // Behind a barrier, in the first block:
+
+  // Whether a group's thread is marked; `walking` threads of each block have groups.
+  __device__ bool has(u32 group, u32 walking) const {
+    const u32 thread = group % walking;
+    return threads[group / walking * warps + thread / 32] >> thread % 32 & 1;
+  }
+  // Calls f(group) for all such groups, by all threads of a warp.
+  template <class F> __device__ void each(u32 walking, const F& f) const {
+    for (u32 w = threadIdx.x % 32; w < words; w += 32) {
+#pragma unroll 1
+      for (u32 left = threads[w]; left; left &= left - 1) f(w / warps * walking + w % warps * 32 + __ffs(left) - 1);
+    }
   }
 };
 #endif

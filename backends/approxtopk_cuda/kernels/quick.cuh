@@ -10,80 +10,23 @@
 // Three barriers, of a block or of all blocks of a cluster. Nothing in the result depends on the
 // order of threads.
 //
-// From the command line: HELD (0, 1), where candidates are: in registers or in memory; WINNERS.
-
-#if HELD
-// Candidates of a thread in its registers.
-struct HeldCandidates {
-  const Queues& queues;
-  const Place& place;
-#if WINNERS
-  u32 group;
-  LossList& losses;
-  LossList::Known& known;
-#endif
-
-  Key least;
-
-  // How many reach a key, which no empty place does.
-  __device__ u32 count(Key key) {
-    u32 own = 0;
-    least = key;
-#pragma unroll
-    for (int u = 0; u < V; ++u) {
-#pragma unroll
-      for (int i = 0; i < KB; ++i) own += queues[u].key(i) >= key;
-    }
-    return own;
-  }
-  // Calls f(whether it does, key, index).
-  template <class F> __device__ void each(const F& f) const {
-#pragma unroll
-    for (int u = 0; u < V; ++u) {
-#pragma unroll
-      for (int i = 0; i < KB; ++i) f(queues[u].key(i) >= least, queues[u].key(i), index_in(queues[u], place, u, i));
-    }
-  }
-
-  // A place to list what the thread's buckets lost, where it may matter, and listing it there.
-  __device__ u32 reserve_losses() const {
-#if WINNERS
-    return queues.lost_key() >= least ? losses.reserve() : NOWHERE;
-#else
-    return NOWHERE;
-#endif
-  }
-  __device__ void list_losses(u32 at) const {
-#if WINNERS
-    if (at < LossList::room) losses.put(at, queues, place, group);
-#endif
-  }
-  // Behind a barrier.
-  __device__ void learn_losses() const {
-#if WINNERS
-    known = losses.known();
-#endif
-  }
-};
-#endif
+// Candidates are in memory, or (held.cuh) in registers.
 
 // A thread's share of candidates in memory.
 template <class Team> struct StoredCandidates {
   const Selector<Team>& selector;
-  Key least;
 
-  __device__ u32 count(Key key) {
+  __device__ u32 count(Key least) const {
     u32 own = 0;
-    least = key;
-    selector.each([&](u32, Key x) { own += x >= key; });
+    selector.each([&](u32, Key x) { own += x >= least; });
     return own;
   }
-  template <class F> __device__ void each(const F& f) const {
+  template <class F> __device__ void each(Key least, const F& f) const {
     selector.each([&](u32 i, Key x) {
       if (x >= least) f(true, x, selector.positions[i]);
     });
   }
-  __device__ u32 reserve_losses() const { return NOWHERE; }  // they are in memory
+  __device__ u32 tell_losses(Key) const { return NOWHERE; }  // they are in memory
   __device__ void list_losses(u32) const {}
   __device__ void learn_losses() const {}
 };
@@ -170,11 +113,11 @@ template <class Team, int BLOCKS> struct Quick {
   // Returns false, and has done nothing, where too many reach the bound. A thread's `best` is the greatest
   // key of its `candidates`, 0 if it has none. Begins with a barrier and ends without.
   template <class Candidates, class Sink>
-  __device__ bool select(u32 k, Key best, Candidates candidates, const Sink& sink) const {
+  __device__ bool select(u32 k, Key best, const Candidates& candidates, const Sink& sink) const {
     const Key least = bound(k, best);
     if (!least) return refuse();  // empty places have this key
     const u32 own = best >= least ? candidates.count(least) : 0;
-    const u32 lost_at = own ? candidates.reserve_losses() : NOWHERE;  // its answer takes long
+    const u32 losses_at = candidates.tell_losses(least);
     const u32 before = warp_scan(own);
     u32 first = 0;
     if (Team::lane() == 31 && before) {
@@ -184,12 +127,12 @@ template <class Team, int BLOCKS> struct Quick {
     first = __shfl_sync(~0u, first, 31);
     if (own && first != NOWHERE) {
       u32 at = first + before - own;
-      candidates.each([&](bool reaches, Key key, u32 index) {
+      candidates.each(least, [&](bool reaches, Key key, u32 index) {
         put_if(reaches, at, key, index);
         at += reaches;
       });
     }
-    candidates.list_losses(lost_at);
+    candidates.list_losses(losses_at);
     sync();
     const u32 length = BLOCKS > 1 ? load_from_first(&space.list.length) : space.list.length;
     candidates.learn_losses();

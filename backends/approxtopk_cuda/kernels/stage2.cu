@@ -129,7 +129,7 @@ __device__ inline u32 drop(const Params& p, SelectSpace<Team::size>& space, cons
 }
 #endif
 
-extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) stage2(const Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS stage2(const Params p) {
   typedef TeamOf<THREADS> Team;
   await_launch_before();
   if (p.lets_next) let_next_launch_begin();
