@@ -1,4 +1,4 @@
-"""Certificates after quick selection, without a GPU: what was dropped ties with the worst result."""
+"""Certificates after quick selection, without a GPU: what was dropped ties with the last result."""
 
 from __future__ import annotations
 
@@ -65,9 +65,7 @@ def tied_rows(p: Problem, rng: np.random.Generator) -> np.ndarray:
     [*PROBLEMS, *(pytest.param(*each, marks=pytest.mark.exhaustive) for each in MORE)],
     ids=str,
 )
-def test_what_ties_is_hidden_where_it_comes_first(
-    cluster: int, p: Problem, tmp_path: Path
-) -> None:
+def test_what_ties_is_hidden_where_it_comes_first(cluster: int, p: Problem, tmp_path: Path) -> None:
     p = replace(p, certificate=True)
     # With several multiprocessors for each row a cluster takes it.
     device = Device("sm_90", p.rows * cluster)
