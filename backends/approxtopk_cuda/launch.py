@@ -205,6 +205,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
         ALL=p.k == p.candidates and not p.repair,
         QUICK=quick,
         HELD=held,
+        STEPS=_at_once(p, walk) if held else 0,
         GROUPS=_groups(p.k, p.b * p.kb, team),
         **walk.defines(),
         **(inside.defines if inside else {}),
@@ -212,6 +213,16 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     grid = -(-p.rows // teams) * cluster
     fields = (*tiling.fields(p), *(inside.fields if inside else ()))
     return Launch(kernel, grid, threads, shared, cluster, fields, certifies=True)
+
+
+def _at_once(p: Problem, walk: Walk) -> int:
+    """Steps of a kernel that is for this number of them alone; 0 for one that walks any number.
+
+    Preferred for certificates: without a loop, what was dropped takes fewer instructions to keep.
+    Other kernels are no faster without it, and those for exact answers slower.
+    """
+    steps, uneven = divmod(p.n, p.b)
+    return steps if p.certificate and not p.repair and not uneven and steps <= walk.batch else 0
 
 
 def _fused_walk(p: Problem, device: Device, tiling: Tiling, least: int) -> tuple[Walk, int]:

@@ -134,6 +134,7 @@ def common_defines(
         "WINNERS": "0",
         "REPAIR": "0",
         "LATE": "0",
+        "STEPS": "0",
     }
 
 

@@ -240,3 +240,25 @@ def test_certificates_watch_late_what_is_hardly_ever_exact(
     assert dict(repaired.kernel.defines)["LATE"] == "0"
     if watched:  # no more shared memory than other certificates, for two blocks just fit
         assert launch.shared <= repaired.shared
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "more", "steps"),
+    [
+        ((32, 4096, 64, 2048, 1), "float32", {}, 2),
+        ((64, 131072, 64, 8192, 1), "bfloat16", {}, 16),
+        ((64, 131072, 64, 4096, 1), "float32", {}, 0),  # more than are in flight
+        ((32, 5000, 64, 2048, 1), "float32", {}, 0),  # not all buckets are as long
+        ((150, 8192, 700, 4096, 2), "float32", {}, 0),  # candidates are stored
+        ((32, 4096, 64, 2048, 1), "float32", {"repair": True, "certificate": False}, 0),
+        ((32, 4096, 64, 2048, 1), "float32", {"certificate": False}, 0),
+    ],
+)
+def test_certificates_of_few_steps_walk_without_a_loop(
+    shape: Any, dtype: str, more: Any, steps: int
+) -> None:
+    p = problem(*shape, dtype, **{"certificate": True, **more})
+    (launch,) = planned(p, Device()).launches
+    macros = dict(launch.kernel.defines)
+    assert macros["STEPS"] == str(steps)
+    assert steps <= int(macros["BATCH"])

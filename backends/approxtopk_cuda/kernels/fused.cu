@@ -130,14 +130,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
   const OutputSink written = {p, ends};
 #if WINNERS
 #if HELD && REPAIR
-  __shared__ LossList loss_list;
+  __shared__ LossList told;
   LossList::Known known = {0, 0};
 #elif HELD
-  __shared__ LossMarks loss_list;
+  __shared__ LossMarks told;
   Key most_lost = 0;  // of what is marked
 #endif
 #if HELD
-  loss_list.clear();
+  told.clear();
 #endif
 #if REPAIR
   if (Team::rank() == 0) hidden_space.gathered = 0;
@@ -180,9 +180,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
     if (pass == 0) cluster_wait();
 #if HELD  // in one pass
 #if WINNERS && REPAIR
-    const HeldCandidates candidates = {queues, place, bucket / GROUP, loss_list, known};
+    const HeldCandidates candidates = {queues, place, bucket / GROUP, told, known};
 #elif WINNERS
-    const HeldCandidates candidates = {queues, place, bucket / GROUP, losses, loss_list, most_lost};
+    const HeldCandidates candidates = {queues, place, bucket / GROUP, losses, told, most_lost};
 #else
     const HeldCandidates candidates = {queues, place};
 #endif
@@ -195,7 +195,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
 #endif
     if (__builtin_expect(done, 1)) {
 #if WINNERS && REPAIR
-      if (block == 0) hidden = count_hidden<Team>(p, ends, hidden_space, spaces[team], losses, loss_list, known);
+      if (block == 0) hidden = count_hidden<Team>(p, ends, hidden_space, spaces[team], losses, told, known);
       if (hidden > few_hidden(p.k)) break;
       if (__builtin_expect(hidden > 0, 0)) place_hidden<Team>(p, ends, hidden_space, hidden);
 #elif WINNERS
@@ -286,7 +286,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
     }
 #if WINNERS
 #if HELD
-    if (tie) certify_tied<Team>(p, row, ends, hidden_space, spaces[team], losses, loss_list, tied);
+    if (tie) certify_tied<Team>(p, row, ends, hidden_space, spaces[team], losses, told, tied);
 #endif
 #if ALL
     look<Team>(p, losses, hidden_space, verdict);

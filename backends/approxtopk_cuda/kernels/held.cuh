@@ -37,8 +37,8 @@ struct HeldCandidates {
     }
   }
 
-  // Tells what the thread's buckets lost, where that may matter: what is worse than `least` does not. By all threads of a
-  // warp, in two steps, for the answer to the first takes long.
+  // Tells what the thread's buckets lost, where that may matter: what is worse than `least` does not. By all threads of
+  // a warp. For repair that has two steps, since the answer to the first takes long.
   __device__ u32 tell_losses([[maybe_unused]] Key least) const {
 #if WINNERS && REPAIR
     if (queues.lost_key() >= least) return list.reserve();

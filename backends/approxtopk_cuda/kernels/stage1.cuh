@@ -8,7 +8,8 @@
 //
 // From the command line: KB, V, BATCH (loads in flight, an even number), QUEUES (see queue.cuh),
 // INTERLEAVED, STRIDED (elements of a row may be apart), LATE (the last steps alone are watched: of what is
-// dropped before it is known that it is worse than the last candidates of then).
+// dropped before it is known that it is worse than the last candidates of then), STEPS (how many all threads
+// have to walk; 0 where the kernel is for any number).
 
 // Buckets that share a best key lost (see ranking.cuh): a thread's, where no lists are merged.
 #define GROUP (INTERLEAVED && !MERGE ? V : 1)
@@ -46,11 +47,28 @@ __device__ inline void walk_batches(Queues& queues, const Bits*& at, i64 pitch, 
   }
 }
 
+#if STEPS && STEPS <= BATCH
+// All steps, in flight together; there are as many for any thread that has some.
+__device__ inline void walk_at_once(Queues& queues, const Place& place) {
+  const i64 pitch = place.stride * place.element_step;
+  const Bits* const at = place.base + place.first * place.element_step;
+  Chunk chunks[STEPS];
+#pragma unroll
+  for (int i = STEPS - 1; i >= 0; --i) chunks[i].load(at + i * pitch);
+#pragma unroll
+  for (int i = STEPS - 1; i > 0; i -= 2) queues.insert_two<true>(chunks[i].word, chunks[i - 1].word, i);
+  if (STEPS % 2) queues.insert<true>(chunks[0].word, 0);
+}
+#endif
+
 // Meets every element of V virtual buckets once, in falling order. Reads nothing else. LATE: calls begin_watch()
 // before the steps that are watched.
 template <class F> __device__ inline void walk(Queues& queues, const Place& place, [[maybe_unused]] const F& begin_watch) {
   queues.clear();
   if (place.first >= place.length) return;
+#if STEPS && STEPS <= BATCH
+  return walk_at_once(queues, place);
+#endif
   u32 steps = place.steps;  // of V elements each
   if (place.first < place.rest) {
     const u32 count = place.rest - place.first;
