@@ -153,7 +153,7 @@ struct Part {
 
   // What is left of some slots once each bucket has dropped its worst but KB.
   __device__ u32 kept_of(u32 slots) const {
-#if KB == 2
+#if KB == 2 && !BARS  // else they have been left out
     Key second[BUCKETS];
     second_of(second);
     slots &= reaching(second);  // ties with it are left
