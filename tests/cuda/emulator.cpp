@@ -183,8 +183,8 @@ inline void store_remote_16_bytes(unsigned to, const unsigned (&words)[4]) { std
 inline unsigned load_remote(unsigned from) { return at_remote<unsigned>(from); }
 inline unsigned add_remote(unsigned to, unsigned x) { return atomicAdd(&at_remote<unsigned>(to), x); }
 inline unsigned count_remote(unsigned to) { return add_remote(to, 1); }
-template <class T> inline void max_remote(unsigned to, T x) {
-  if (at_remote<T>(to) < x) at_remote<T>(to) = x;
+inline void max_remote(unsigned to, unsigned x) {
+  if (at_remote<unsigned>(to) < x) at_remote<unsigned>(to) = x;
 }
 
 static std::vector<unsigned> round_arrived_in;

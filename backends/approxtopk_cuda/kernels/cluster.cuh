@@ -51,7 +51,6 @@ __device__ inline u32 count_remote(u32 to) {
 }
 // Makes it the greater of itself and x.
 __device__ inline void max_remote(u32 to, u32 x) { asm volatile("red.shared::cluster.max.u32 [%0], %1;" ::"r"(to), "r"(x) : "memory"); }
-__device__ inline void max_remote(u32 to, u64 x) { asm volatile("red.shared::cluster.max.u64 [%0], %1;" ::"r"(to), "l"(x) : "memory"); }
 
 __device__ inline void cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
 // Orders nothing but the blocks themselves.
@@ -79,12 +78,12 @@ template <int N, class T> __device__ inline void store_remote(u32 to, const T (&
 template <class T> __device__ inline void store_in_first(T* at, T x) { store_remote(remote(at, 0), x); }
 __device__ inline u32 load_from_first(const u32* at) { return cluster_rank() ? load_remote(remote(at, 0)) : *at; }
 __device__ inline u32 count_in_first(u32* at) { return count_remote(remote(at, 0)); }
-template <class T> __device__ inline void max_in_first(T* at, T x) { max_remote(remote(at, 0), x); }
+__device__ inline void max_in_first(u32* at, u32 x) { max_remote(remote(at, 0), x); }
 #else
 template <class T> __device__ inline void store_in_first(T* at, T x) { *at = x; }
 __device__ inline u32 load_from_first(const u32* at) { return *at; }
 __device__ inline u32 count_in_first(u32* at) { return count_shared(at); }
-template <class T> __device__ inline void max_in_first(T* at, T x) { max_shared(at, x); }
+__device__ inline void max_in_first(u32* at, u32 x) { max_shared(at, x); }
 __device__ inline u32 cluster_rank() { return 0; }
 __device__ inline void cluster_arrive() {}
 __device__ inline void cluster_arrive_only() {}

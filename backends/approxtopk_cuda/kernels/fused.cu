@@ -182,7 +182,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
 #if WINNERS && REPAIR
     const HeldCandidates candidates = {queues, place, bucket / GROUP, told, known};
 #elif WINNERS
-    const HeldCandidates candidates = {queues, place, bucket / GROUP, losses, told, most_lost};
+    const HeldCandidates candidates = {queues, place, bucket / GROUP, losses, p.tile / V, told, most_lost};
 #else
     const HeldCandidates candidates = {queues, place};
 #endif

@@ -13,6 +13,7 @@ struct HeldCandidates {
   LossList::Known& known;
 #else
   const Losses& losses;
+  u32 walking;  // threads of a block that have groups
   LossMarks& marks;
   Key& most_lost;  // of what is marked
 #endif
@@ -57,7 +58,7 @@ struct HeldCandidates {
 #if WINNERS && REPAIR
     known = list.known();
 #elif WINNERS
-    most_lost = marks.most;
+    most_lost = marks.best(losses.keys, walking);
 #endif
   }
 };

@@ -5,6 +5,9 @@
 // groups are of that kind. The others are told while candidates are listed, in the memory of the first block of
 // a cluster. GROUP is V where candidates are held, and each thread has a group.
 //
+// There is no maximum of 64 bits in another block's memory that is one operation, though a compiler accepts it: keys as
+// wide are looked through.
+//
 // From the command line: WINNERS, REPAIR, HELD, V, KB, TEAM, CLUSTER.
 
 #if WINNERS && HELD && REPAIR
@@ -19,7 +22,7 @@ struct LossList {
   };
   Group groups[room];
   u32 length;
-  Key most;  // the best key lost of those that are listed
+  u32 most;  // the best key lost of those that are listed, where keys have 32 bits
 
   // What a thread knows of it.
   struct Known {
@@ -31,7 +34,11 @@ struct LossList {
   };
   // Behind a barrier, for any block of the cluster.
   __device__ Known known() const {
-    const Known now = {load_from_first(&length), most};
+    Known now = {load_from_first(&length), most};
+    if constexpr (sizeof(Key) == 8) {
+      const u32 i = threadIdx.x % 32;
+      now.most = warp_max(cluster_rank() == 0 && i < now.length ? groups[i].lost : 0);
+    }
     return now;
   }
 
@@ -56,7 +63,7 @@ struct LossList {
     store<SHARED_MEMORY>(to.last_positions, last_positions);
 #endif
     store_in_first(&to.lost, queues.lost_key());
-    max_in_first(&most, queues.lost_key());
+    if constexpr (sizeof(Key) == 4) max_in_first(&most, queues.lost_key());
     store_in_first(&to.group, group);
   }
 
@@ -82,7 +89,7 @@ struct LossList {
 struct LossMarks {
   static const u32 warps = TEAM / 32, words = CLUSTER * warps;
   u32 threads[words];  // a bit for each thread of each block
-  Key most;            // the best key lost of those that are marked, 0 if none is
+  u32 most;            // the best key lost of those that are marked, 0 if none is; where keys have 32 bits
 
   // A barrier must follow.
   __device__ void clear() {
@@ -96,7 +103,9 @@ struct LossMarks {
     const u32 all = __ballot_sync(~0u, reaches);
     if (!all) return false;
     if (threadIdx.x % 32 == 0) store_in_first(threads + cluster_rank() * warps + threadIdx.x / 32, all);
-    if (reaches) max_in_first(&most, lost);
+    if constexpr (sizeof(Key) == 4) {
+      if (reaches) max_in_first(&most, lost);
+    }
     return reaches;
   }
 
@@ -113,6 +122,14 @@ struct LossMarks {
 #pragma unroll 1
       for (u32 left = threads[w]; left; left &= left - 1) f(w / warps * walking + w % warps * 32 + __ffs(left) - 1);
     }
+  }
+
+  // The best of what they lost, `keys` having it of each group, to all threads of a warp.
+  __device__ Key best([[maybe_unused]] const Key* keys, [[maybe_unused]] u32 walking) const {
+    if constexpr (sizeof(Key) == 4) return most;
+    Key found = 0;
+    each(walking, [&](u32 group) { found = keys[group] > found ? keys[group] : found; });
+    return warp_max(found);
   }
 };
 #endif

@@ -106,12 +106,9 @@ __device__ inline u32 count_shared(u32* at) {
 __device__ inline void max_shared(u32* at, u32 x) {
   asm volatile("red.shared.max.u32 [%0], %1;" ::"r"((u32)__cvta_generic_to_shared(at)), "r"(x) : "memory");
 }
-__device__ inline void max_shared(u64* at, u64 x) {
-  asm volatile("red.shared.max.u64 [%0], %1;" ::"r"((u32)__cvta_generic_to_shared(at)), "l"(x) : "memory");
-}
 #else
 __device__ inline u32 count_shared(u32* at) { return (*at)++; }
-template <class T> __device__ inline void max_shared(T* at, T x) {
+__device__ inline void max_shared(u32* at, u32 x) {
   if (*at < x) *at = x;
 }
 #endif
