@@ -58,7 +58,13 @@ struct HeldCandidates {
 #if WINNERS && REPAIR
     known = list.known();
 #elif WINNERS
-    most_lost = marks.best(losses.keys, walking);
+    most_lost = marks.most;
+#endif
+  }
+  // In the first block, once it is known that results will be ranked.
+  __device__ void look_at_losses() const {
+#if WINNERS && !REPAIR
+    if constexpr (sizeof(Key) == 8) most_lost = marks.best(losses.keys, walking);
 #endif
   }
 };

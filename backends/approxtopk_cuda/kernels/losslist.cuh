@@ -124,9 +124,9 @@ struct LossMarks {
     }
   }
 
-  // The best of what they lost, `keys` having it of each group, to all threads of a warp.
-  __device__ Key best([[maybe_unused]] const Key* keys, [[maybe_unused]] u32 walking) const {
-    if constexpr (sizeof(Key) == 4) return most;
+  // The best of what they lost, `keys` having it of each group, to all threads of a warp. Only where results are ranked:
+  // else other blocks have gone on, and store keys again.
+  __device__ Key best(const Key* keys, u32 walking) const {
     Key found = 0;
     each(walking, [&](u32 group) { found = keys[group] > found ? keys[group] : found; });
     return warp_max(found);

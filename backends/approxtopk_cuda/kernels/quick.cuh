@@ -29,6 +29,7 @@ template <class Team> struct StoredCandidates {
   __device__ u32 tell_losses(Key) const { return NOWHERE; }  // they are in memory
   __device__ void list_losses(u32) const {}
   __device__ void learn_losses() const {}
+  __device__ void look_at_losses() const {}
 };
 
 // BLOCKS share the row; the first has the list.
@@ -138,6 +139,7 @@ template <class Team, int BLOCKS> struct Quick {
     candidates.learn_losses();
     if (length > space.list.room) return refuse();
     if (BLOCKS == 1 || cluster_rank() == 0) {
+      candidates.look_at_losses();
       sink.begin_ranks();
       space.list.template rank<Team>(length, k, 0, sink);
     }
