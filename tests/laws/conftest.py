@@ -26,3 +26,16 @@ def backend(request: pytest.FixtureRequest) -> Subject:
     if not status.usable:
         pytest.skip(f"backend {request.param}: {status.reason}")
     return Subject(request.param, **ADAPTERS[request.param])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to exhaustive runs what Numba compiles for a quarter of a minute each.
+
+    Queues of every length of integers of 16 to 64 bits: the same functions, for a type more each.
+    """
+    for item in items:
+        chosen = getattr(item, "callspec", None)
+        of = chosen.params if chosen else {}
+        wide = of.get("dtype") in ("int16", "int32", "int64")
+        if wide and of.get("backend") == "numba" and str(of.get("edge", "")).endswith("every kb"):
+            item.add_marker(pytest.mark.exhaustive)
