@@ -185,8 +185,10 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     shared = teams * (inside.shared if inside else aligned(places) * entry_bytes(p.dtype))
     if extract:
         shared = 0
-    fixed = teams * (_space(p, team) + (_certify_space(p, held * team * cluster) if inside else 0))
-    if shared + fixed > device.shared_per_block:
+    fixed = _space(p, team)
+    if inside:
+        fixed += _certify_space(p) + (_told_space(p, tiling.v, team * cluster) if held else 0)
+    if shared + teams * fixed > device.shared_per_block:
         return None
     name = "extract" if extract else "fused"
     kernel = make_kernel(
@@ -219,7 +221,8 @@ def _at_once(p: Problem, walk: Walk) -> int:
     """Steps of a kernel that is for this number of them alone; 0 for one that walks any number.
 
     Preferred for certificates: without a loop, what was dropped takes fewer instructions to keep.
-    Other kernels are no faster without it, and those for exact answers slower.
+    Other kernels are no faster without it, and those for exact answers slower. There is a loop again
+    where `leaner` leaves fewer loads in flight than steps.
     """
     steps, uneven = divmod(p.n, p.b)
     return steps if p.certificate and not p.repair and not uneven and steps <= walk.batch else 0
@@ -239,13 +242,18 @@ def _space(p: Problem, team: int) -> int:
     return 4 * bins + 2 * key * room + 64 * key + 512
 
 
-def _certify_space(p: Problem, threads: int) -> int:
-    """Static shared memory of a team for certificate and repair; see hidden.cuh, lossmarks.cuh.
+def _certify_space(p: Problem) -> int:
+    """Static shared memory of a team for certificate and repair; see hidden.cuh."""
+    return 640 + 96 * key_bytes(p.dtype)
 
-    `threads`: of all blocks, where they hold candidates, else 0.
-    """
+
+def _told_space(p: Problem, v: int, threads: int) -> int:
+    """The same for what `threads` of all blocks tell of what they dropped; see losslist.cuh."""
     key = key_bytes(p.dtype)
-    return 640 + 96 * key + (key + 8 + threads // 8 if threads else 0)
+    if not p.repair:
+        return 8 + threads // 8
+    group = -(-(v * (key + 4) + key + 4) // 16) * 16  # aligned
+    return 8 + 32 * group
 
 
 def _is_quick(p: Problem) -> bool:

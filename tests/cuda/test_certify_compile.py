@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -11,6 +12,7 @@ from problems import DTYPES, KINDS, problem
 from test_compile import check_spills, device_with, kernels_of
 
 from approxtopk_cuda import Device, Kernel, Problem, Schedule, schedule
+from approxtopk_cuda.compile import compile_kernel
 from approxtopk_cuda.exactness import settle
 
 ASKED = ({"certificate": True}, {"repair": True}, {"repair": True, "sorted": True})
@@ -97,3 +99,34 @@ def test_whole_rows_where_that_is_cheaper_than_repair() -> None:
     assert not is_whole(133, 4096)
     assert not is_whole(132, 4096, "float64")
     assert is_whole(1, 8192, "bfloat16")
+
+
+def declared_shared_bytes(code: bytes, entry: str) -> int:
+    """Static shared memory of a kernel: a section of its code, of which the system has 1 KB."""
+    (table,) = struct.unpack_from("<Q", code, 0x28)
+    size, count, names = struct.unpack_from("<HHH", code, 0x3A)
+    headers = [struct.unpack_from("<IIQQQQ", code, table + i * size) for i in range(count)]
+    wanted = f".nv.shared.{entry}\0".encode()
+    (found,) = (h[5] for h in headers if code.startswith(wanted, headers[names][4] + h[0]))
+    return found - 1024
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "promise"),
+    [
+        ((16, 2292960, 32, 26976, 1), "int8", "repair"),
+        ((33, 2390519, 63, 13760, 2), "int8", "certificate"),
+        ((33, 772320, 111, 12872, 2), "float32", "repair"),
+    ],
+)
+def test_shared_memory_is_enough_for_what_kernels_declare(
+    shape: tuple[int, int, int, int, int], dtype: str, promise: str
+) -> None:
+    """Candidates fill it but for a few kilobytes."""
+    device = Device()
+    plan = schedule(problem(*shape, dtype, **{promise: True}), device)
+    assert isinstance(plan, Schedule)
+    for launch in plan.launches:
+        code = compile_kernel(launch.kernel, "sm_90")
+        declared = declared_shared_bytes(code, launch.kernel.entry)
+        assert 0 <= declared <= device.shared_per_block - launch.shared

@@ -25,6 +25,7 @@ MORE = [
     (1, problem(8, 10240, 33, 2048, 2)),
     (2, problem(8, 12288, 64, 3072, 1)),
     (2, problem(8, 16384, 64, 4096, 1, "int16", sorted=True)),
+    (1, problem(8, 16384, 24, 4096, 1, "int8")),
     (4, problem(8, 12288, 64, 2048, 1, index_bytes=4)),
     (8, problem(8, 20000, 16, 2048, 1, "float64", alignment=8)),
 ]
@@ -46,17 +47,17 @@ def tied_rows(p: Problem, rng: np.random.Generator) -> np.ndarray:
         slots = p.k - ties - full * p.kb
         others = buckets[full : full + 3 * ties]  # they keep what ties
         rest = np.setdiff1d(np.arange(p.b), buckets[: full + 3 * ties])
-        winners = iter(rng.permutation(p.k) + 1000)
+        winners = iter(rng.permutation(p.k) + 101)
 
         def place(bucket: int, step: int) -> int:
-            return bucket + step * p.b if p.interleaved else bucket * (p.n // p.b) + step
+            return bucket + step * p.b
 
         for bucket in buckets[:full]:
-            row[place(bucket, rng.choice(steps))] = 900
+            row[place(bucket, rng.choice(steps))] = 100
             for step in range(p.kb):
                 row[place(bucket, p.n // p.b - 1 - step)] = next(winners)
         for bucket in others:
-            row[place(bucket, rng.choice(steps))] = 900
+            row[place(bucket, rng.choice(steps))] = 100
         for bucket in rng.permutation(rest)[:slots]:
             row[place(bucket, rng.choice(steps))] = next(winners)
     return (arr if p.largest else -arr).astype(p.dtype)

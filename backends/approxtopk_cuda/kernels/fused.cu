@@ -149,7 +149,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
   Verdict verdict = {0, {0, NOWHERE}};
 #if HELD
   Entry<Key> tied = {0, NOWHERE};  // tau, if some key lost ties with it, in one thread
-  const QuickWinnerSink quick_output = {written, hidden_space, row, most_lost, tied};
+  const QuickWinnerSink quick_output = {written, row, most_lost, tied};
 #endif
   const WinnerSink<Team> output = {written, losses, hidden_space, row, verdict};
 #endif

@@ -3,8 +3,8 @@
 // A row's results are its true top k if the best key that its queues dropped is worse than tau, the
 // worst of the results. That takes an operation or two for each element, and a look at one key of each
 // group of V buckets: no more, for nearly all rows. Else the groups that lost such a key are read again.
-// A group's last candidates tell at once of a tie with tau that it hides nothing: what a bucket dropped
-// is worse than the last that it kept. Where quick selection found the results, it has told of the few groups
+// Where a group's last candidates are known, they tell at once of a tie with tau that it hides nothing: what
+// a bucket dropped is worse than the last that it kept. Where quick selection found the results, it has told of the few groups
 // to be looked at; see losslist.cuh.
 //
 // A certificate is given by the thread that puts the worst result, by the best key that any group lost. Its
@@ -172,7 +172,7 @@ template <class Team> struct WinnerSink {
 };
 
 // Calls f(entry, i, bucket of the group) for the elements of `count` groups, group_at(i) being the i-th of
-// them, which are read as stage 1 read them, N loads of a thread at a time.
+// them, which are read as stage 1 read them: N loads of a thread at a time, or AT_ONCE elements of groups of one.
 template <class Team, int N, class At, class F>
 __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, const At& group_at, const F& f) {
   const Buckets buckets = {p, row};
@@ -304,8 +304,9 @@ __device__ inline void certify_tied(const Params& p, u32 row, const RowEnds& end
 // Results of quick selection go out.
 struct QuickWinnerSink {
   const OutputSink& output;
+#if REPAIR
   HiddenSpace& space;
-#if !REPAIR
+#else
   u32 row;
   const Key& most_lost;
   Entry<Key>& tied;

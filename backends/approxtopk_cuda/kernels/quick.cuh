@@ -111,7 +111,7 @@ template <class Team, int BLOCKS> struct Quick {
 
   // Gives the k best to sink(place, key, index), best first, after sink.begin_ranks(); there are at least k, and the
   // list is clear.
-  // Returns false, and has done nothing, where too many reach the bound. A thread's `best` is the greatest
+  // Returns false, and has given nothing, where too many reach the bound. A thread's `best` is the greatest
   // key of its `candidates`, 0 if it has none. Begins with a barrier and ends without.
   template <class Candidates, class Sink>
   __device__ bool select(u32 k, Key best, const Candidates& candidates, const Sink& sink) const {

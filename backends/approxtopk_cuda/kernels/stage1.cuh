@@ -9,7 +9,7 @@
 // From the command line: KB, V, BATCH (loads in flight, an even number), QUEUES (see queue.cuh),
 // INTERLEAVED, STRIDED (elements of a row may be apart), LATE (the last steps alone are watched: of what is
 // dropped before it is known that it is worse than the last candidates of then), STEPS (how many all threads
-// have to walk; 0 where the kernel is for any number).
+// have to walk, without a loop if they can all be in flight; 0 where the kernel is for any number).
 
 // Buckets that share a best key lost (see ranking.cuh): a thread's, where no lists are merged.
 #define GROUP (INTERLEAVED && !MERGE ? V : 1)
