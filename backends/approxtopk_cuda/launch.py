@@ -221,8 +221,8 @@ def _at_once(p: Problem, walk: Walk) -> int:
     """Steps of a kernel that is for this number of them alone; 0 for one that walks any number.
 
     Preferred for certificates: without a loop, what was dropped takes fewer instructions to keep.
-    Other kernels are no faster without it, and those for exact answers slower. There is a loop again
-    where `leaner` leaves fewer loads in flight than steps.
+    Other kernels are no faster without it, and those for exact answers slower. There is a loop
+    again where `leaner` leaves fewer loads in flight than steps.
     """
     steps, uneven = divmod(p.n, p.b)
     return steps if p.certificate and not p.repair and not uneven and steps <= walk.batch else 0
