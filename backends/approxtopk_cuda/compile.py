@@ -29,7 +29,7 @@ _PARTS = {
         *("element", "multiplier", "params", "output", "team", "cluster", "merge"),
         *("ranking", "queue", "chunk", "stage1"),
         *("listed", "selectspace", "order", "select", "quick", "sort", "finish"),
-        *("buckets", "results", "hidden", "losslist", "losses", "held", "repair"),
+        *("buckets", "results", "hidden", "losslist", "losses", "quicklosses", "held", "repair"),
     ),
     "extract": (
         *("element", "multiplier", "params", "output", "team", "merge"),
