@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -13,6 +12,7 @@ from test_compile import check_spills, device_with, kernels_of
 
 from approxtopk_cuda import Device, Kernel, Problem, Schedule, schedule
 from approxtopk_cuda.compile import compile_kernel
+from approxtopk_cuda.cubin import sections
 from approxtopk_cuda.exactness import settle
 
 ASKED = ({"certificate": True}, {"repair": True}, {"repair": True, "sorted": True})
@@ -103,11 +103,8 @@ def test_whole_rows_where_that_is_cheaper_than_repair() -> None:
 
 def declared_shared_bytes(code: bytes, entry: str) -> int:
     """Static shared memory of a kernel: a section of its code, of which the system has 1 KB."""
-    (table,) = struct.unpack_from("<Q", code, 0x28)
-    size, count, names = struct.unpack_from("<HHH", code, 0x3A)
-    headers = [struct.unpack_from("<IIQQQQ", code, table + i * size) for i in range(count)]
-    wanted = f".nv.shared.{entry}\0".encode()
-    (found,) = (h[5] for h in headers if code.startswith(wanted, headers[names][4] + h[0]))
+    wanted = f".nv.shared.{entry}".encode()
+    (found,) = (length for name, _, length in sections(code) if name == wanted)
     return found - 1024
 
 
