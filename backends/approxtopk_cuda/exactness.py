@@ -24,8 +24,9 @@ _HELD = 16 * 1024
 _GATHERED = 2
 #: Shared memory that `SelectSpace` and `ResultSpace` take at most.
 _SPACE = 16 * 1024
-#: Rows, at most, of those worked on at the same time, that hide nothing dropped late.
-_RARE = 1 / 2
+#: Rows, at most, of those worked on at the same time, that hide nothing dropped late: each takes as
+#: long again as watching a quarter of a walk.
+_RARE, _HARDLY_ANY = 1 / 2, 1 / 20
 
 
 def settle(p: Problem, device: Device) -> Problem:
@@ -93,15 +94,24 @@ def watched_steps(p: Problem, device: Device, tiling: Tiling) -> int:
     """Steps at the end of a walk that tell by themselves that a row is not exact; 0 if they don't.
 
     A bucket overflows late: by far the most of what is hidden is dropped in the second half of a
-    walk. If that is much, hardly any row of random data has none of it.
+    walk. If that is much, hardly any row of random data has none of it; if it is more, nor of what
+    is dropped later still.
     """
     if not p.certificate or p.repair or p.k == p.candidates or tiling.parts > 1:
         return 0
     run = p.n // p.b
-    watched = run // 2
-    late = bucket_misses(p.n, p.k, run, p.kb) - bucket_misses(p.n, p.k, run - watched, p.kb)
     at_once = min(p.rows, 2 * device.multiprocessors)
-    return watched if at_once * math.exp(-p.b * late) <= _RARE else 0
+
+    def without(watched: int) -> float:
+        """Rows that hide nothing dropped in so many last steps."""
+        late = bucket_misses(p.n, p.k, run, p.kb) - bucket_misses(p.n, p.k, run - watched, p.kb)
+        return at_once * math.exp(-p.b * late)
+
+    half = run // 2
+    for watched in (run // 8, run // 4, run * 3 // 8):
+        if watched and without(watched) <= _HARDLY_ANY:
+            return watched
+    return half if without(half) <= _RARE else 0
 
 
 def lost_group(p: Problem, tiling: Tiling) -> int:

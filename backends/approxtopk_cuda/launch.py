@@ -208,6 +208,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
         QUICK=quick,
         HELD=held,
         STEPS=_at_once(p, walk) if held else 0,
+        EVEN=_even(p, tiling, walk),
         GROUPS=_groups(p.k, p.b * p.kb, team),
         **walk.defines(),
         **(inside.defines if inside else {}),
@@ -215,6 +216,18 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     grid = -(-p.rows // teams) * cluster
     fields = (*tiling.fields(p), *(inside.fields if inside else ()))
     return Launch(kernel, grid, threads, shared, cluster, fields, certifies=True)
+
+
+def _even(p: Problem, tiling: Tiling, walk: Walk) -> bool:
+    """Whether all threads that walk have as many steps, and these fill their batches.
+
+    Then a kernel is for that alone. Of 8- and 16-bit elements only certificates and repair by
+    longer queues are faster so.
+    """
+    if itemsize_of(p.dtype) <= 2 and not (p.kb > 2 and (p.certificate or p.repair)):
+        return False
+    steps, rest = divmod(p.n, p.b * tiling.parts * tiling.splits)
+    return rest == 0 and steps > 0 and steps % walk.batch == 0
 
 
 def _at_once(p: Problem, walk: Walk) -> int:

@@ -135,6 +135,7 @@ def common_defines(
         "REPAIR": "0",
         "LATE": "0",
         "STEPS": "0",
+        "EVEN": "0",
     }
 
 

@@ -37,6 +37,13 @@ MORE = [
 ]
 
 
+def swap(ranks: np.ndarray, places: np.ndarray, chosen: list[int] | np.ndarray) -> None:
+    """The chosen ranks to these places; what is there goes where they were."""
+    for place, rank in zip(places, chosen, strict=True):
+        other = int(np.flatnonzero(ranks == rank)[0])
+        ranks[[place, other]] = ranks[[other, place]]
+
+
 def patterns(p: Problem, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Rows of falling ranks, 0 the best."""
     usual = np.stack([rng.permutation(p.n) for _ in range(p.rows)])
@@ -53,9 +60,15 @@ def patterns(p: Problem, rng: np.random.Generator) -> dict[str, np.ndarray]:
             for row in range(p.rows):
                 places = int(rng.integers(p.b)) + chosen[:more] * p.b
                 best = rng.permutation(p.k - 1)[:more]  # not the worst, which could hide nothing
-                for place, rank in zip(places, best, strict=True):
-                    other = int(np.flatnonzero(arr[row] == rank)[0])
-                    arr[row, [place, other]] = arr[row, [other, place]]
+                swap(arr[row], places, best)
+    # A full bucket drops at last what ties with the worst result, and has the lower index.
+    tied = found["a tie late"] = even.copy()
+    for ranks in tied:
+        bucket = int(rng.integers(p.b))
+        own = np.count_nonzero(ranks[bucket :: p.b] < p.k - 1)
+        chosen = [p.k, *rng.permutation(p.k - 1)[: max(0, p.kb - own)]]
+        swap(ranks, bucket + np.arange(len(chosen)) * p.b, chosen)
+        ranks[ranks == p.k] = p.k - 1
     return found | {"ties": np.minimum(usual, p.k // 2), "all alike": np.zeros_like(usual)}
 
 

@@ -222,6 +222,8 @@ def test_whose_blocks_may_come_before_the_end(shape: Any, lets: list[bool]) -> N
     [
         ((256, 131072, 2048, 4096, 3), {}, 16),  # about six a row are hidden, nearly all late
         ((256, 131072, 2048, 4096, 3), {"sorted": True}, 16),
+        ((256, 131072, 2048, 3072, 3), {}, 10),  # 15 a row
+        ((256, 131072, 2048, 2048, 2), {}, 8),  # 206 a row
         ((256, 131072, 2048, 8192, 3), {}, 0),  # of two rows one is exact
         ((16384, 16384, 64, 256, 2), {}, 0),
         ((40, 131072, 2048, 4096, 3), {}, 0),  # a cluster a row
@@ -238,8 +240,31 @@ def test_certificates_watch_late_what_is_hardly_ever_exact(
     assert dict(launch.kernel.defines)["LATE"] == str(int(watched > 0))
     repaired = planned(replace(p, certificate=False, repair=True), Device()).launches[0]
     assert dict(repaired.kernel.defines)["LATE"] == "0"
-    if watched:  # no more shared memory than other certificates, for two blocks just fit
-        assert launch.shared <= repaired.shared
+    if watched:  # two blocks of a multiprocessor just fit, with 13 KB of their own each
+        assert launch.shared <= 100 * 1024
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "more", "even"),
+    [
+        ((256, 131072, 2048, 4096, 3), "float32", {}, True),
+        ((256, 131072, 2048, 3072, 3), "float32", {}, False),  # some threads walk a step more
+        ((256, 129024, 2048, 3072, 3), "float32", {}, False),  # 42 steps, by batches of four
+        ((256, 131072, 2048, 4096, 3), "bfloat16", {}, False),  # slower so
+        ((256, 131072, 2048, 4096, 3), "bfloat16", {"certificate": True}, True),
+        ((256, 131072, 2048, 4096, 2), "bfloat16", {"certificate": True}, False),
+        ((256, 131072, 2048, 4096, 3), "bfloat16", {"repair": True}, True),
+        ((16384, 16384, 64, 64, 4), "float32", {}, True),  # parts of buckets
+    ],
+)
+def test_a_walk_of_full_batches_has_a_kernel_of_its_own(
+    shape: Any, dtype: str, more: Any, even: bool
+) -> None:
+    (launch,) = planned(problem(*shape, dtype, **more), Device()).launches
+    macros = dict(launch.kernel.defines)
+    assert macros["EVEN"] == str(int(even))
+    fields = dict(launch.fields)
+    assert not even or (fields["rest"] == 0 and fields["steps"] % int(macros["BATCH"]) == 0)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ struct OutputSink {
   const RowEnds& ends;
   __device__ void begin(Key) const {}
   __device__ void begin_ranks() const {}
+  __device__ const OutputSink& above() const { return *this; }
   __device__ void operator()(u32 place, Key key, u32 index) const { put(p, ends, place, key, index); }
 };
 
@@ -12,6 +13,7 @@ struct ListSink {
   Key* keys;
   u32* positions;
   __device__ void begin(Key) const {}
+  __device__ const ListSink& above() const { return *this; }
   __device__ void operator()(u32 place, Key key, u32 index) const {
     keys[place] = key;
     positions[place] = index;

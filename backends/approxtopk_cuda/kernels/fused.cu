@@ -295,14 +295,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
     if (Team::rank() == 0) verdict.give(p, row, tau);
 #endif
 #if LATE
-    const bool open = verdict.tied.index != NOWHERE;
-    if (open) hidden_space.worst_keys[0] = verdict.tied.key, hidden_space.worst_positions[0] = verdict.tied.index;
-    if (__builtin_expect(Team::any(open), 0)) {
-      hidden = count_hidden<Team>(p, ends, hidden_space, spaces[team], losses, p.k);
-      if (Team::rank() == 0) p.exact[row] = hidden == 0;
-    }
+    certify_open<Team>(p, row, ends, hidden_space, spaces[team], losses, verdict);
 #else
-    if (!tie) certify_tied(p, row, ends, losses, verdict.tied);
+    if (!tie) certify_tied(p, row, ends, losses, verdict.open);
 #endif
 #endif
 #endif

@@ -19,11 +19,11 @@
 #if WINNERS
 // What groups of buckets lost, in the memory of the first block of a cluster.
 struct Losses {
-  Key* keys;              // the best key that each group lost; LATE: each thread's groups
+  Key* keys;              // the best key that each group lost; LATE: each thread's groups, late
   const Key* candidates;  // the last of each bucket
   const u32* positions;
 #if LATE
-  Key* early;   // what they lost early is worse than this
+  Key* early;   // what they lost before is worse than this
   u32 threads;  // that walk
 #endif
 
@@ -78,19 +78,12 @@ struct Losses {
 #if !REPAIR
 // What a thread knows of a row's certificate.
 struct Verdict {
-  Key most;         // the best key that any group lost
-  Entry<Key> tied;  // tau, if it has that key or (LATE) what was lost early may be better, in one thread
-#if LATE
-  Key early;  // what any group lost early is worse than this
-#endif
+  Key most;         // the best key that any group lost; LATE: late
+  Entry<Key> open;  // tau, where that leaves it open, in one thread: has it that key or (LATE) a better one
 
   __device__ void give(const Params& p, u32 row, const Entry<Key>& tau) {
-    p.exact[row] = most < tau.key;  // for good, unless that is open
-#if LATE
-    if (most <= tau.key && (most == tau.key || early >= tau.key)) tied = tau;
-#else
-    if (most == tau.key) tied = tau;
-#endif
+    p.exact[row] = !LATE && most < tau.key;  // for good, unless it is open
+    if (LATE ? most <= tau.key : most == tau.key) open = tau;
   }
 };
 
@@ -104,26 +97,12 @@ template <class Team> __device__ inline Key greatest_of(const Key* keys, u32 cou
 // Tells all threads the best key that any group lost. Ends with a barrier.
 template <class Team> __device__ inline void look(const Params& p, const Losses& losses, HiddenSpace& space, Verdict& verdict) {
   Key most = greatest_of<Team>(losses.keys, Losses::places(p));
-#if LATE
-  Key early = greatest_of<Team>(losses.early, Losses::places(p));
-#endif
   if (!Team::is_warp) {
-    if (Team::lane() == 0) {
-      space.keys[Team::warp()] = most;
-#if LATE
-      space.hidden_keys[Team::warp()] = early;
-#endif
-    }
+    if (Team::lane() == 0) space.keys[Team::warp()] = most;
     Team::sync();
     most = warp_max(space.keys[Team::lane() % Team::warps]);
-#if LATE
-    early = warp_max(space.hidden_keys[Team::lane() % Team::warps]);
-#endif
   }
   verdict.most = most;
-#if LATE
-  verdict.early = early;
-#endif
 }
 #endif
 
@@ -160,6 +139,7 @@ template <class Team> struct WinnerSink {
 #endif
   }
   __device__ void begin_ranks() const { begin(~(Key)0); }
+  __device__ const OutputSink& above() const { return output; }
   __device__ void operator()(u32 place, Key key, u32 index) const {
     output(place, key, index);
     const u32 behind = output.p.k - 1 - place;
@@ -173,8 +153,9 @@ template <class Team> struct WinnerSink {
 
 // Calls f(entry, i, bucket of the group) for the elements of `count` groups, group_at(i) being the i-th of
 // them, which are read as stage 1 read them: N loads of a thread at a time, or AT_ONCE elements of groups of one.
+// Of other groups those of steps below `begin` are left out.
 template <class Team, int N, class At, class F>
-__device__ inline void read_groups(const Params& p, const Bits* row, u32 count, const At& group_at, const F& f) {
+__device__ inline void read_groups(const Params& p, const Bits* row, u32 count, const At& group_at, const F& f, u32 begin = 0) {
   const Buckets buckets = {p, row};
   if (GROUP == 1) {
     buckets.each<Team, AT_ONCE>(count, group_at,
@@ -186,7 +167,7 @@ __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, 
     });
     return;
   }
-  const u32 total = count * (p.run + (p.longer != 0));
+  const u32 total = count * (p.run + (p.longer != 0) - begin);
 #pragma unroll 1
   for (u32 first = Team::rank(); first < total; first += N * Team::size) {
     Chunk chunks[N];
@@ -196,7 +177,7 @@ __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, 
       const u32 x = first + j * Team::size;
       which[j] = x % count, there[j] = 0;
       if (x >= total) continue;
-      const u32 bucket = group_at(which[j]) * GROUP, step = x / count;
+      const u32 bucket = group_at(which[j]) * GROUP, step = begin + x / count;
       there[j] = step < p.run ? GROUP : bucket < p.longer ? p.longer - bucket : 0;
       index[j] = buckets.index_of(bucket, step);
       if (there[j] >= GROUP) {
@@ -225,10 +206,12 @@ __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, 
 #if REPAIR || LATE
 // How many elements are hidden from a row's results, which are out. The last `ranked` of these are the worst,
 // and best first. Begins and ends without a barrier. Nearly always two barriers and a look at a key are all:
-// more instructions would be new to a multiprocessor, and take long to come.
+// more instructions would be new to a multiprocessor, and take long to come. Of steps below `begin` it is known
+// that they hide nothing.
 template <class Team>
 __device__ inline u32 count_hidden(const Params& p, const RowEnds& ends, HiddenSpace& space,
-                                   SelectSpace<Team::size>& select_space, const Losses& losses, u32 ranked) {
+                                   SelectSpace<Team::size>& select_space, const Losses& losses, u32 ranked,
+                                   u32 begin = 0) {
   const u32 most = SelectSpace<Team::size>::bins, groups = Losses::groups(p);
   u32* const listed = select_space.count;
   if (Team::rank() == 0) space.flags = space.hidden = space.next = 0;
@@ -236,17 +219,17 @@ __device__ inline u32 count_hidden(const Params& p, const RowEnds& ends, HiddenS
   const Entry<Key> tau = {space.worst_keys[0], space.worst_positions[0]};
   const Entry<Key> bar = {tau.key >> KEY_SHIFT, tau.index};
 #pragma unroll 1
-  for (u32 begin = 0; begin < groups; begin += most) {
-    const u32 end = groups - begin < most ? groups : begin + most;
+  for (u32 first = 0; first < groups; first += most) {
+    const u32 end = groups - first < most ? groups : first + most;
     bool any = false;
-    for (u32 group = begin + Team::rank(); group < end; group += Team::size) {
+    for (u32 group = first + Team::rank(); group < end; group += Team::size) {
       if (losses.flagged(group, tau)) any = true, listed[atomicAdd(&space.flags, 1u)] = group;
     }
     if (!__builtin_expect(Team::any(any), 0)) continue;
-    read_groups<Team, 1>(p, ends.arr, space.flags, [&](u32 i) { return listed[i]; },
-                      [&](const Entry<Key>& entry, u32 i, u32 u) {
+    const auto look_at = [&](const Entry<Key>& entry, u32 i, u32 u) {
       if (better(entry, bar) && losses.dropped(listed[i], u, entry)) hide(space, entry);
-    });
+    };
+    read_groups<Team, 1>(p, ends.arr, space.flags, [&](u32 i) { return listed[i]; }, look_at, begin);
     Team::sync();
     if (end == groups) break;
     if (Team::rank() == 0) space.flags = 0;
@@ -264,7 +247,20 @@ __device__ inline u32 count_hidden(const Params& p, const RowEnds& ends, HiddenS
 }
 #endif
 
-#if !REPAIR
+#if LATE
+// A certificate that is open to the thread that knows tau, by all.
+template <class Team>
+__device__ inline void certify_open(const Params& p, u32 row, const RowEnds& ends, HiddenSpace& space,
+                                    SelectSpace<Team::size>& select_space, const Losses& losses, const Verdict& verdict) {
+  const bool open = verdict.open.index != NOWHERE;
+  if (open) space.worst_keys[0] = verdict.open.key, space.worst_positions[0] = verdict.open.index;
+  if (__builtin_expect(!Team::any(open), 1)) return;
+  // If nothing that was lost late ties with tau, what is hidden was lost early, and so met early.
+  const u32 begin = verdict.most < space.worst_keys[0] ? p.watched / BATCH * BATCH : 0;
+  const u32 hidden = count_hidden<Team>(p, ends, space, select_space, losses, p.k, begin);
+  if (Team::rank() == 0) p.exact[row] = hidden == 0;
+}
+#elif !REPAIR
 // The worst of all candidates, `count` places of them, where these are the results, and nothing ranked them: to
 // all threads.
 template <class Team> __device__ inline Entry<Key> worst_of(HiddenSpace& space, const Key* keys, const u32* positions, u32 count) {

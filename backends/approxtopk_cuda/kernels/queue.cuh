@@ -128,7 +128,7 @@ template <class K, int N> struct ByteQueue {
       add_if(less >= keys[i], selector, other_after(i, N) - other_after(i + 1, N));
     }
     permute_if(true, steps[0], newcomers, selector);
-    return merge_pair<Wholes>(list.keys, more, less);
+    return merge_pair<Wholes, N, false>(list.keys, more, less);
   }
 
   // The selector for byte 4 at a place of n, what is behind it moved up; place n: for no change.

@@ -23,6 +23,7 @@ struct RepairedSink {
   const Params& p;
   const RowEnds& ends;
   __device__ void begin(Key) const {}
+  __device__ const RepairedSink& above() const { return *this; }
   __device__ void operator()(u32 place, Key key, u32 index) const { put(p, ends, place, key << KEY_SHIFT, index); }
 };
 

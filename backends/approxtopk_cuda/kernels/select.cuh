@@ -267,7 +267,8 @@ template <class TEAM_TYPE> struct Selector {
     return inside;
   }
 
-  // The k best to sink(place, key, index), 1 <= k <= candidates, after sink.begin(a key that the k-th reaches).
+  // The k best to sink(place, key, index), 1 <= k <= candidates, after sink.begin(a key that the k-th reaches); those
+  // ahead of the ones that are ranked to sink.above() instead.
   // G groups of a thread bound them, 0: none.
   // Returns how many of them, the last ones, are the worst, and best first.
   template <int G, class Sink> __device__ u32 select(u32 k, const Sink& sink) const {
@@ -323,7 +324,7 @@ template <class TEAM_TYPE> struct Selector {
       in_order.template emit<ahead>(place, total, marks, chosen, in_order.between(from, top), sink);
     return k;
 #else
-    emit<ahead>(place, total, marks, chosen, sink);
+    emit<ahead>(place, total, marks, chosen, sink.above());
     return want;
 #endif
   }

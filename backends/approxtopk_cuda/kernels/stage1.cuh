@@ -9,7 +9,8 @@
 // From the command line: KB, V, BATCH (loads in flight, an even number), QUEUES (see queue.cuh),
 // INTERLEAVED, STRIDED (elements of a row may be apart), LATE (the last steps alone are watched: of what is
 // dropped before it is known that it is worse than the last candidates of then), STEPS (how many all threads
-// have to walk, without a loop if they can all be in flight; 0 where the kernel is for any number).
+// have to walk, without a loop if they can all be in flight; 0 where the kernel is for any number), EVEN
+// (0, 1: all have as many, a multiple of BATCH).
 
 // Buckets that share a best key lost (see ranking.cuh): a thread's, where no lists are merged.
 #define GROUP (INTERLEAVED && !MERGE ? V : 1)
@@ -35,16 +36,19 @@ __device__ inline void insert_partial(Queues& queues, const Place& place, u32 st
   }
 }
 
-// Batches of steps, down to those below `end`; `at` is where the first one begins.
+// A batch of steps, the first at `at`.
+template <bool WATCHED> __device__ inline void walk_batch(Queues& queues, const Bits*& at, i64 pitch, u32& steps) {
+  Chunk chunks[BATCH];
+#pragma unroll
+  for (int i = 0; i < BATCH; ++i) chunks[i].load(at - i * pitch);
+#pragma unroll
+  for (int i = 0; i < BATCH; i += 2) queues.insert_two<WATCHED>(chunks[i].word, chunks[i + 1].word, steps - 1 - i);
+  steps -= BATCH, at -= BATCH * pitch;
+}
+// Batches of steps, down to those below `end`.
 template <bool WATCHED>
 __device__ inline void walk_batches(Queues& queues, const Bits*& at, i64 pitch, u32& steps, u32 end) {
-  for (; steps > end; steps -= BATCH, at -= BATCH * pitch) {
-    Chunk chunks[BATCH];
-#pragma unroll
-    for (int i = 0; i < BATCH; ++i) chunks[i].load(at - i * pitch);
-#pragma unroll
-    for (int i = 0; i < BATCH; i += 2) queues.insert_two<WATCHED>(chunks[i].word, chunks[i + 1].word, steps - 1 - i);
-  }
+  while (steps > end) walk_batch<WATCHED>(queues, at, pitch, steps);
 }
 
 #if STEPS && STEPS <= BATCH
@@ -70,6 +74,7 @@ template <class F> __device__ inline void walk(Queues& queues, const Place& plac
   return walk_at_once(queues, place);
 #endif
   u32 steps = place.steps;  // of V elements each
+#if !EVEN
   if (place.first < place.rest) {
     const u32 count = place.rest - place.first;
     if (count >= V)
@@ -78,9 +83,13 @@ template <class F> __device__ inline void walk(Queues& queues, const Place& plac
       insert_partial(queues, place, steps, count);
   }
   if (steps == 0) return;
+#endif
 
   const i64 pitch = place.stride * place.element_step;
   const Bits* at = place.base + place.first * place.element_step + (i64)(steps - 1) * pitch;
+#if EVEN
+  walk_batch<!LATE>(queues, at, pitch, steps);  // by less arithmetic: queues are known to be empty
+#else
   u32 odd = steps % BATCH;
   if (odd) {  // the batch that is not full goes first, so that its loads too are in flight together
     Chunk chunks[BATCH];
@@ -99,6 +108,7 @@ template <class F> __device__ inline void walk(Queues& queues, const Place& plac
     at -= odd * pitch;
     steps -= odd;
   }
+#endif
 #if LATE
   walk_batches<false>(queues, at, pitch, steps, place.watched);
   begin_watch();
