@@ -222,12 +222,13 @@ def _even(p: Problem, tiling: Tiling, walk: Walk) -> bool:
     """Whether all threads that walk have as many steps, and these fill their batches.
 
     Then a kernel is for that alone. Of 8- and 16-bit elements only certificates and repair by
-    longer queues are faster so.
+    longer queues are faster so, and no walk of a few large batches, whose code it doubles.
     """
     if itemsize_of(p.dtype) <= 2 and not (p.kb > 2 and (p.certificate or p.repair)):
         return False
     steps, rest = divmod(p.n, p.b * tiling.parts * tiling.splits)
-    return rest == 0 and steps > 0 and steps % walk.batch == 0
+    large = walk.batch > 8 and steps > walk.batch
+    return rest == 0 and steps > 0 and steps % walk.batch == 0 and not large
 
 
 def _at_once(p: Problem, walk: Walk) -> int:

@@ -255,6 +255,8 @@ def test_certificates_watch_late_what_is_hardly_ever_exact(
         ((256, 131072, 2048, 4096, 2), "bfloat16", {"certificate": True}, False),
         ((256, 131072, 2048, 4096, 3), "bfloat16", {"repair": True}, True),
         ((16384, 16384, 64, 64, 4), "float32", {}, True),  # parts of buckets
+        ((64, 131072, 64, 4096, 1), "float32", {}, False),  # two batches of 16
+        ((128, 65536, 64, 4096, 1), "float32", {}, True),  # one
     ],
 )
 def test_a_walk_of_full_batches_has_a_kernel_of_its_own(
