@@ -282,14 +282,14 @@ def sweep():
     """What was measured on a GPU, and how much longer than the best plan the planner's may take.
 
     The cost model is fitted to ten workloads. A plan knows nothing of rows, nor of the dtype: of 32
-    rows of 4096 half of the elements would best be candidates, which takes 0.4 µs less and, where
+    rows of 4096 half of the elements would best be candidates, which takes 0.2 µs less and, where
     such rows are many, half as long again as the best plan; of bfloat16 twice as many buckets would
     suit 64 rows.
     """
     results = Path(__file__).parent.parent / "benchmarks" / "results" / "gpu-sweep-h200.json"
     for case in json.loads(results.read_text())["workloads"]:
         size = f"{case['rows']}x{case['n']}-{case['k']}-{case['dtype']}"
-        margin = 1.13 if size == "32x4096-64-float32" else 1.1 if case["fitted"] else 1.35
+        margin = 1.12 if size == "64x131072-64-bfloat16" else 1.1 if case["fitted"] else 1.35
         yield pytest.param(case, margin, id=size)
 
 
