@@ -24,9 +24,11 @@ _HELD = 16 * 1024
 _GATHERED = 2
 #: Shared memory that `SelectSpace` and `ResultSpace` take at most.
 _SPACE = 16 * 1024
-#: Rows, at most, of those worked on at the same time, that hide nothing dropped late: each takes as
-#: long again as watching a quarter of a walk.
-_RARE, _HARDLY_ANY = 1 / 2, 1 / 20
+#: Rows, at most, of those worked on at the same time, that hide nothing dropped in the second half of
+#: a walk: each takes as long as watching a quarter of it.
+_RARE = 1 / 2
+#: The same of less than half a walk.
+_HARDLY_ANY = 1 / 20
 
 
 def settle(p: Problem, device: Device) -> Problem:
@@ -90,12 +92,12 @@ def at_its_end(p: Problem, tiling: Tiling, more: int, watched: int) -> Inside | 
     )
 
 
-def watched_steps(p: Problem, device: Device, tiling: Tiling) -> int:
+def watched_steps(p: Problem, device: Device, tiling: Tiling, batch: int) -> int:
     """Steps at the end of a walk that tell by themselves that a row is not exact; 0 if they don't.
 
-    A bucket overflows late: by far the most of what is hidden is dropped in the second half of a
-    walk. If that is much, hardly any row of random data has none of it; if it is more, nor of what
-    is dropped later still.
+    Of a walk by batches of `batch` steps, whole batches. A bucket overflows late: by far the most of
+    what is hidden is dropped in the second half of a walk. If that is much, hardly any row of random
+    data has none of it, and if a row hides more, fewer steps will do.
     """
     if not p.certificate or p.repair or p.k == p.candidates or tiling.parts > 1:
         return 0
@@ -107,11 +109,12 @@ def watched_steps(p: Problem, device: Device, tiling: Tiling) -> int:
         late = bucket_misses(p.n, p.k, run, p.kb) - bucket_misses(p.n, p.k, run - watched, p.kb)
         return at_once * math.exp(-p.b * late)
 
-    half = run // 2
-    for watched in (run // 8, run // 4, run * 3 // 8):
-        if watched and without(watched) <= _HARDLY_ANY:
+    half = run // 2 // batch * batch
+    for eighths in (1, 2, 3):
+        watched = -(-run * eighths // (8 * batch)) * batch
+        if watched < half and without(watched) <= _HARDLY_ANY:
             return watched
-    return half if without(half) <= _RARE else 0
+    return half if half and without(half) <= _RARE else 0
 
 
 def lost_group(p: Problem, tiling: Tiling) -> int:

@@ -180,7 +180,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     extract = team == 32 and not merge and tiling.passes == 1
     extract = extract and p.k <= MAX_EXTRACT and tiling.v * p.kb <= 4
 
-    watched = 0 if held or cluster > 1 else watched_steps(p, device, tiling)
+    watched = 0 if held or cluster > 1 else watched_steps(p, device, tiling, walk.batch)
     inside = at_its_end(p, tiling, more, watched)
     shared = teams * (inside.shared if inside else aligned(places) * entry_bytes(p.dtype))
     if extract:

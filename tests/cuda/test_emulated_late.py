@@ -19,19 +19,20 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 DEVICE = Device("sm_90", 1)
 
 #: Queues of every kind, of one place and more; one pass over buckets or several; blocks and warps
-#: for a row; last steps that are not full.
+#: for a row; steps that fill their batches, and others, the last one not full.
 PROBLEMS = [
     problem(5, 8192, 640, 1024, 2, sorted=True),
     problem(5, 16384, 2000, 2048, 3),
+    problem(5, 8192, 1400, 1024, 3, "int16"),
     problem(5, 9000, 1500, 1000, 3, "int16", largest=False),
-    problem(5, 65536, 7000, 8192, 3, "uint8"),
+    problem(5, 65536, 7000, 4096, 3, "uint8"),
     problem(5, 8200, 900, 1024, 2, "float64"),
 ]
 MORE = [
     problem(5, 8192, 640, 1024, 2),
-    problem(5, 16384, 2048, 4096, 2, largest=False),
+    problem(5, 32768, 2048, 4096, 2, largest=False),
     problem(5, 9000, 700, 1000, 1, "float16", sorted=True),
-    problem(5, 32768, 5000, 8192, 2, "int8"),
+    problem(5, 65536, 5000, 8192, 2, "int8"),
     problem(5, 140000, 3500, 512, 8, "int32"),
     problem(40, 1024, 100, 128, 2, index_bytes=4),
 ]
@@ -44,7 +45,7 @@ def swap(ranks: np.ndarray, places: np.ndarray, chosen: list[int] | np.ndarray) 
         ranks[[place, other]] = ranks[[other, place]]
 
 
-def patterns(p: Problem, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def patterns(p: Problem, watched: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Rows of falling ranks, 0 the best."""
     usual = np.stack([rng.permutation(p.n) for _ in range(p.rows)])
     # The best in buckets one after the other: no bucket has more than its share of them.
@@ -54,7 +55,7 @@ def patterns(p: Problem, rng: np.random.Generator) -> dict[str, np.ndarray]:
     # More in a bucket: some of the best k are its last elements, or its first, which come late.
     found = {"usual": usual, "even": even}
     steps = np.arange(p.n // p.b)
-    for name, chosen in (("early", steps[::-1]), ("late", steps)):
+    for name, chosen in (("early", steps[::-1]), ("just early", steps[watched:]), ("late", steps)):
         for more in (p.kb, p.kb + 1):  # beside what the bucket has anyway
             arr = found[f"{more} {name}"] = even.copy()
             for row in range(p.rows):
@@ -80,9 +81,11 @@ def test_a_row_is_certified_if_and_only_if_it_is_exact(p: Problem, tmp_path: Pat
     plan = schedule(p, DEVICE)
     assert isinstance(plan, Schedule)
     (launch,) = plan.launches
-    assert dict(launch.kernel.defines)["LATE"] == "1"
-    assert 0 < dict(launch.fields)["watched"] < p.n // p.b
-    for ranks in patterns(p, np.random.default_rng(0)).values():
+    macros = dict(launch.kernel.defines)
+    assert macros["LATE"] == "1"
+    watched = int(dict(launch.fields)["watched"])
+    assert int(macros["BATCH"]) <= watched <= p.n // p.b // 2
+    for ranks in patterns(p, watched, np.random.default_rng(0)).values():
         # In the order of the ranks, and all different where the dtype has as many values.
         values = (p.n / 2 - ranks) * (1 if p.largest else -1)
         if p.dtype in ("int8", "float16"):

@@ -183,6 +183,14 @@ def test_repair_of_a_row_that_hides_nearly_everything(
     assert p.k + p.n // p.b <= field["entries"] < p.k + 2 * (p.n // p.b)
 
 
+def test_all_candidates_are_results_and_the_last_of_them_is_not_the_worst(tmp_path: Path) -> None:
+    """It has the least key there is, as what is lost has at first."""
+    p = problem(1, 50000, 128, 64, 2, "int32", certificate=True)
+    arr = np.full((1, 50000), np.iinfo(np.int32).min, np.int32)
+    arr[0, [6400, 6463]] = 7, 5  # the first and the last bucket
+    check(p, Device(), arr, tmp_path)
+
+
 def test_listed_groups_of_which_none_hides_anything(tmp_path: Path) -> None:
     """A group is a bucket where loads are as narrow as an element; none is read again."""
     p = problem(2, 20000, 20, 2048, 1, "float64", alignment=8, repair=True)

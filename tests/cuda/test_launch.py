@@ -222,8 +222,9 @@ def test_whose_blocks_may_come_before_the_end(shape: Any, lets: list[bool]) -> N
     [
         ((256, 131072, 2048, 4096, 3), {}, 16),  # about six a row are hidden, nearly all late
         ((256, 131072, 2048, 4096, 3), {"sorted": True}, 16),
-        ((256, 131072, 2048, 3072, 3), {}, 10),  # 15 a row
+        ((256, 131072, 2048, 3072, 3), {}, 12),  # 15 a row; by batches of four
         ((256, 131072, 2048, 2048, 2), {}, 8),  # 206 a row
+        ((256, 32768, 1024, 2048, 2), {}, 4),  # one batch
         ((256, 131072, 2048, 8192, 3), {}, 0),  # of two rows one is exact
         ((16384, 16384, 64, 256, 2), {}, 0),
         ((40, 131072, 2048, 4096, 3), {}, 0),  # a cluster a row
@@ -237,6 +238,7 @@ def test_certificates_watch_late_what_is_hardly_ever_exact(
     p = problem(rows, n, k, b, kb, certificate=True, **more)
     launch = planned(p, Device()).launches[0]
     assert dict(launch.fields).get("watched", 0) == watched
+    assert watched % int(dict(launch.kernel.defines)["BATCH"]) == 0
     assert dict(launch.kernel.defines)["LATE"] == str(int(watched > 0))
     repaired = planned(replace(p, certificate=False, repair=True), Device()).launches[0]
     assert dict(repaired.kernel.defines)["LATE"] == "0"

@@ -14,7 +14,7 @@
 // last steps of its walk alone, and of those before that it is worse than the last candidates of then (see stage1.cuh).
 // If that leaves it open, all threads read again the few groups that it is about.
 //
-// From the command line: WINNERS, REPAIR, LATE, HELD, CLUSTER, TEAM, KEY_SHIFT, STRIDED.
+// From the command line: WINNERS, REPAIR, LATE, ALL, HELD, CLUSTER, TEAM, KEY_SHIFT, STRIDED.
 
 #if WINNERS
 // What groups of buckets lost, in the memory of the first block of a cluster.
@@ -79,7 +79,7 @@ struct Losses {
 // What a thread knows of a row's certificate.
 struct Verdict {
   Key most;         // the best key that any group lost; LATE: late
-  Entry<Key> open;  // tau, where that leaves it open, in one thread: has it that key or (LATE) a better one
+  Entry<Key> open;  // tau, in one thread, where that leaves it open: it has that key or (LATE) a better one
 
   __device__ void give(const Params& p, u32 row, const Entry<Key>& tau) {
     p.exact[row] = !LATE && most < tau.key;  // for good, unless it is open
@@ -139,6 +139,7 @@ template <class Team> struct WinnerSink {
 #endif
   }
   __device__ void begin_ranks() const { begin(~(Key)0); }
+  // For results ahead of those that are ranked: none of them is the worst.
   __device__ const OutputSink& above() const { return output; }
   __device__ void operator()(u32 place, Key key, u32 index) const {
     output(place, key, index);
@@ -153,7 +154,7 @@ template <class Team> struct WinnerSink {
 
 // Calls f(entry, i, bucket of the group) for the elements of `count` groups, group_at(i) being the i-th of
 // them, which are read as stage 1 read them: N loads of a thread at a time, or AT_ONCE elements of groups of one.
-// Of other groups those of steps below `begin` are left out.
+// The latter are read whole, of others steps below `begin` are left out.
 template <class Team, int N, class At, class F>
 __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, const At& group_at, const F& f, u32 begin = 0) {
   const Buckets buckets = {p, row};
@@ -252,11 +253,11 @@ __device__ inline u32 count_hidden(const Params& p, const RowEnds& ends, HiddenS
 template <class Team>
 __device__ inline void certify_open(const Params& p, u32 row, const RowEnds& ends, HiddenSpace& space,
                                     SelectSpace<Team::size>& select_space, const Losses& losses, const Verdict& verdict) {
-  const bool open = verdict.open.index != NOWHERE;
-  if (open) space.worst_keys[0] = verdict.open.key, space.worst_positions[0] = verdict.open.index;
-  if (__builtin_expect(!Team::any(open), 1)) return;
+  const bool knows = verdict.open.index != NOWHERE;
+  if (knows) space.worst_keys[0] = verdict.open.key, space.worst_positions[0] = verdict.open.index;
+  if (__builtin_expect(!Team::any(knows), 1)) return;
   // If nothing that was lost late ties with tau, what is hidden was lost early, and so met early.
-  const u32 begin = verdict.most < space.worst_keys[0] ? p.watched / BATCH * BATCH : 0;
+  const u32 begin = verdict.most < space.worst_keys[0] ? p.watched : 0;
   const u32 hidden = count_hidden<Team>(p, ends, space, select_space, losses, p.k, begin);
   if (Team::rank() == 0) p.exact[row] = hidden == 0;
 }

@@ -34,7 +34,7 @@ struct Params {
   u32 run, longer;  // exactness: buckets have `run` elements, the first `longer` of them one more
   u32 droppers;     // certify: the first so many are longer than kb, so that they drop elements
   u32 group;        // certify: buckets that share a best key lost
-  u32 watched;      // certificates: the last steps of a walk, of which it is noted what is dropped
+  u32 watched;      // certificates: the last steps of a walk, of which it is noted what is dropped, a multiple of BATCH
   u32 lets_next;    // whether the next launch may begin once all blocks of this one run
 };
 

@@ -44,22 +44,23 @@ template <class Lanes, class K> struct Lost {
 };
 
 // The lesser of two integers, or of their halves, by the multiplier: what is left of their sum beside the greater.
-__device__ inline u32 other(u32 x, u32 y, u32 greater) { return difference(sum(x, y), greater); }
+__device__ inline u32 lesser_of(u32 x, u32 y, u32 greater) { return difference(sum(x, y), greater); }
 
 // The N (2 or more) greatest of two falling sequences, N integers and two: the i-th is the greatest
 // of a[i], min(a[i - 1], b[0]) and min(a[i - 2], b[1]). With maxima of three, which the assembler
 // makes where there are such (sm_90 and later), two elements take 3 N - 1 operations, sorting them
-// included, where two insertions take 4 N - 2. Returns the greatest that is left over.
-// BY_SUMS: one minimum by the multiplier.
+// included, where two insertions take 4 N - 2; BY_SUMS the multiplier takes one of them. Returns the greatest that is
+// left over.
 template <class Lanes, int N, bool BY_SUMS> __device__ inline u32 merge_pair(u32 (&at)[N], u32 more, u32 less) {
   const u32 lost = Lanes::greater(Lanes::less(at[N - 2], less), Lanes::less(at[N - 1], more));
 #pragma unroll
   for (int i = N - 1; i > 1; --i) {
     at[i] = Lanes::greater(at[i], Lanes::greater(Lanes::less(at[i - 2], less), Lanes::less(at[i - 1], more)));
   }
-  const u32 both = sum(at[0], more), lesser = Lanes::less(at[0], more);
-  at[0] = Lanes::greater(at[0], more);  // in its register, for all else has been read of it
-  at[1] = Lanes::greater(at[1], Lanes::greater(BY_SUMS ? difference(both, at[0]) : lesser, less));
+  u32 second = BY_SUMS ? sum(at[0], more) : Lanes::less(at[0], more);
+  at[0] = Lanes::greater(at[0], more);  // in its register: nothing else will be read of it
+  if (BY_SUMS) second = difference(second, at[0]);
+  at[1] = Lanes::greater(at[1], Lanes::greater(second, less));
   return lost;
 }
 
@@ -84,11 +85,11 @@ template <class Lanes, int N> struct Ranking {
 
   __device__ u32 insert_two(u32 x, u32 y) {
     const u32 more = Lanes::greater(x, y);
-    if constexpr (N > 2) {  // two minima by the multiplier, which is idle
-      return merge_pair<Lanes, N, true>(at, more, other(x, y, more));
+    if constexpr (N > 2) {  // the multiplier has time for two minima
+      return merge_pair<Lanes, N, true>(at, more, lesser_of(x, y, more));
     } else {
-      // What is dropped is all less what is kept, and of two the lesser is the least of all. For longer
-      // rankings the multiplier has no time, and shorter ones leave it none for other sums.
+      // What is dropped is all less what is kept, and of two the lesser is the least of all. That is all
+      // that the multiplier has time for, and not in longer rankings.
       u32 dropped = difference(sum(sum(at[0], x), y), Lanes::less(Lanes::less(at[N - 1], x), y));
       if constexpr (N == 1) {
         at[0] = Lanes::greater(Lanes::greater(at[0], x), y);

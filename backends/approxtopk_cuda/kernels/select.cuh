@@ -267,8 +267,8 @@ template <class TEAM_TYPE> struct Selector {
     return inside;
   }
 
-  // The k best to sink(place, key, index), 1 <= k <= candidates, after sink.begin(a key that the k-th reaches); those
-  // ahead of the ones that are ranked to sink.above() instead.
+  // The k best to sink(place, key, index), 1 <= k <= candidates, after sink.begin(a key that the k-th reaches). If
+  // they are not put in order, those ahead of the ones that are ranked go to sink.above().
   // G groups of a thread bound them, 0: none.
   // Returns how many of them, the last ones, are the worst, and best first.
   template <int G, class Sink> __device__ u32 select(u32 k, const Sink& sink) const {
