@@ -24,10 +24,10 @@ _HELD = 16 * 1024
 _GATHERED = 2
 #: Shared memory that `SelectSpace` and `ResultSpace` take at most.
 _SPACE = 16 * 1024
-#: Rows, at most, of those worked on at the same time, that hide nothing dropped in the second half of
-#: a walk: each takes as long as watching a quarter of it.
+#: Rows, at most, of those worked on at the same time, that hide nothing dropped in the second half
+#: of a walk: each takes as long as watching a quarter of it.
 _RARE = 1 / 2
-#: The same of less than half a walk.
+#: The same of less than half of a walk.
 _HARDLY_ANY = 1 / 20
 
 
@@ -95,9 +95,9 @@ def at_its_end(p: Problem, tiling: Tiling, more: int, watched: int) -> Inside | 
 def watched_steps(p: Problem, device: Device, tiling: Tiling, batch: int) -> int:
     """Steps at the end of a walk that tell by themselves that a row is not exact; 0 if they don't.
 
-    Of a walk by batches of `batch` steps, whole batches. A bucket overflows late: by far the most of
-    what is hidden is dropped in the second half of a walk. If that is much, hardly any row of random
-    data has none of it, and if a row hides more, fewer steps will do.
+    Of a walk by batches of `batch` steps, whole batches. A bucket overflows late: by far the most
+    of what is hidden is dropped in the second half of a walk. If that is much, hardly any row of
+    random data has none of it, and if a row hides more, fewer steps will do.
     """
     if not p.certificate or p.repair or p.k == p.candidates or tiling.parts > 1:
         return 0
