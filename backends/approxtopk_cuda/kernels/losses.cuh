@@ -14,7 +14,7 @@
 // last steps of its walk alone, and of those before that it is worse than the last candidates of then (see stage1.cuh).
 // If that leaves it open, all threads read again the few groups that it is about.
 //
-// From the command line: WINNERS, REPAIR, LATE, ALL, HELD, CLUSTER, TEAM, KEY_SHIFT, STRIDED.
+// From the command line: WINNERS, REPAIR, LATE, HELD, CLUSTER, TEAM, KEY_SHIFT, STRIDED.
 
 #if WINNERS
 // What groups of buckets lost, in the memory of the first block of a cluster.
