@@ -134,7 +134,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
   LossList::Known known = {0, 0};
 #elif HELD
   __shared__ LossMarks told;
-  Key most_lost = 0;  // of what is marked
 #endif
 #if HELD
   told.clear();
@@ -148,8 +147,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
 #else
   Verdict verdict = {0, {0, NOWHERE}};
 #if HELD
-  Entry<Key> tied = {0, NOWHERE};  // tau, if some key lost ties with it, in one thread
-  const QuickWinnerSink quick_output = {written, row, most_lost, tied};
+  const QuickWinnerSink quick_output = {written, row, verdict};
 #endif
 #if ALL
   const OutputSink& output = written;  // in any order, so that none of them tells the verdict
@@ -186,7 +184,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
 #if WINNERS && REPAIR
     const HeldCandidates candidates = {queues, place, bucket / GROUP, told, known};
 #elif WINNERS
-    const HeldCandidates candidates = {queues, place, bucket / GROUP, losses, p.tile / V, told, most_lost};
+    const HeldCandidates candidates = {queues, place, bucket / GROUP, losses, p.tile / V, told, verdict};
 #else
     const HeldCandidates candidates = {queues, place};
 #endif
@@ -203,7 +201,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
       if (hidden > few_hidden(p.k)) break;
       if (__builtin_expect(hidden > 0, 0)) place_hidden<Team>(p, ends, hidden_space, hidden);
 #elif WINNERS
-      tie = __any_sync(~0u, tied.index != NOWHERE);
+      tie = __any_sync(~0u, verdict.open.index != NOWHERE);
       if (__builtin_expect(tie, 0)) break;  // to where what hardly ever runs is not in the way
 #endif
       cluster_arrive_only();
@@ -290,7 +288,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
     }
 #if WINNERS
 #if HELD
-    if (tie) certify_tied<Team>(p, row, ends, hidden_space, spaces[team], losses, told, tied);
+    if (tie) certify_tied<Team>(p, row, ends, hidden_space, spaces[team], losses, told, verdict.open);
 #endif
 #if ALL
     look<Team>(p, losses, hidden_space, verdict);

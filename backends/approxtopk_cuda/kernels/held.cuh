@@ -15,7 +15,7 @@ struct HeldCandidates {
   const Losses& losses;
   u32 walking;  // threads of a block that have groups
   LossMarks& marks;
-  Key& most_lost;  // of what is marked
+  Verdict& verdict;
 #endif
 #endif
 
@@ -58,13 +58,13 @@ struct HeldCandidates {
 #if WINNERS && REPAIR
     known = list.known();
 #elif WINNERS
-    most_lost = marks.most;
+    verdict.most = marks.most;
 #endif
   }
   // In the first block, once it is known that results will be ranked.
   __device__ void look_at_losses() const {
 #if WINNERS && !REPAIR
-    if constexpr (sizeof(Key) == 8) most_lost = marks.best(losses.keys, walking);
+    if constexpr (sizeof(Key) == 8) verdict.most = marks.best(losses.keys, walking);
 #endif
   }
 };

@@ -78,7 +78,7 @@ struct Losses {
 #if !REPAIR
 // What a thread knows of a row's certificate.
 struct Verdict {
-  Key most;         // the best key that any group lost; LATE: late
+  Key most;         // the best key that any group lost; LATE: late; HELD: that is marked
   Entry<Key> open;  // tau, in one thread, where that leaves it open: it has that key or (LATE) a better one
 
   __device__ void give(const Params& p, u32 row, const Entry<Key>& tau) {

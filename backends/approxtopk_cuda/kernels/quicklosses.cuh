@@ -10,8 +10,7 @@ struct QuickWinnerSink {
   HiddenSpace& space;
 #else
   u32 row;
-  const Key& most_lost;
-  Entry<Key>& tied;
+  Verdict& verdict;
 #endif
 
   __device__ void begin_ranks() const {}
@@ -21,10 +20,7 @@ struct QuickWinnerSink {
 #if REPAIR
     if (behind < 32) space.worst_keys[behind] = key, space.worst_positions[behind] = index;
 #else
-    if (behind == 0) {
-      output.p.exact[row] = most_lost < key;  // for good, unless they tie
-      if (most_lost == key) tied = {key, index};
-    }
+    if (behind == 0) verdict.give(output.p, row, {key, index});
 #endif
   }
 };
