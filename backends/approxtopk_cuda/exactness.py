@@ -80,7 +80,9 @@ def at_its_end(p: Problem, tiling: Tiling, more: int, watched: int) -> Inside | 
     group = lost_group(p, tiling)
     # Repair gathers results and groups of buckets where candidates were: one at the least, and so
     # many that it need not select too often.
-    gathered = max(group * -(-p.n // p.b), min(p.k // 2, p.n - p.k))
+    buckets = _bucket_fields(p, tiling.v if tiling.unaligned else 0)
+    longest = -(-p.n // p.b) + tiling.unaligned
+    gathered = max(group * longest, min(p.k // 2, p.n - p.k))
     entries = max(p.b * p.kb, p.repair * (p.k + gathered))
     late = watched > 0
     losses = 2 * tiling.threads if late else aligned(-(-p.b // group))
@@ -88,7 +90,7 @@ def at_its_end(p: Problem, tiling: Tiling, more: int, watched: int) -> Inside | 
     return Inside(
         aligned(entries + more) * entry_bytes(p.dtype) + losses * key_bytes(p.dtype),
         {"WINNERS": 1, "LOST": 1, "LATE": late, "REPAIR": p.repair},
-        (*_bucket_fields(p), ("entries", entries), ("watched", watched)),
+        (*buckets, ("entries", entries), ("watched", watched)),
     )
 
 
@@ -122,8 +124,13 @@ def lost_group(p: Problem, tiling: Tiling) -> int:
     return tiling.v if p.interleaved and tiling.parts == 1 else 1
 
 
-def _bucket_fields(p: Problem) -> tuple[tuple[str, int], ...]:
-    """What the kernels are told of the lengths of buckets."""
+def _bucket_fields(p: Problem, v: int = 0) -> tuple[tuple[str, int], ...]:
+    """What the kernels are told of the lengths of buckets.
+
+    Of unaligned rows, read by `v` elements: the length that none exceeds, wherever a row begins.
+    """
+    if v:
+        return (("run", -(-(p.n + v - 1) // p.b)), ("longer", 0))
     run, longer = divmod(p.n, p.b)
     return (("run", run), ("longer", longer))
 

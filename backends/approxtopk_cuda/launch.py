@@ -207,8 +207,9 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
         ALL=p.k == p.candidates and not p.repair,
         QUICK=quick,
         HELD=held,
-        STEPS=_at_once(p, walk) if held else 0,
+        STEPS=_at_once(p, tiling, walk) if held else 0,
         EVEN=_even(p, tiling, walk),
+        UNALIGNED=tiling.unaligned,
         GROUPS=_groups(p.k, p.b * p.kb, team),
         **walk.defines(),
         **(inside.defines if inside else {}),
@@ -224,6 +225,8 @@ def _even(p: Problem, tiling: Tiling, walk: Walk) -> bool:
     Then a kernel is for that alone. Of 8- and 16-bit elements only certificates and repair by
     longer queues are faster so, and no walk of a few large batches, whose code it doubles.
     """
+    if tiling.unaligned:
+        return False
     if itemsize_of(p.dtype) <= 2 and not (p.kb > 2 and (p.certificate or p.repair)):
         return False
     steps, rest = divmod(p.n, p.b * tiling.parts * tiling.splits)
@@ -231,7 +234,7 @@ def _even(p: Problem, tiling: Tiling, walk: Walk) -> bool:
     return rest == 0 and steps > 0 and steps % walk.batch == 0 and not large
 
 
-def _at_once(p: Problem, walk: Walk) -> int:
+def _at_once(p: Problem, tiling: Tiling, walk: Walk) -> int:
     """Steps of a kernel that is for this number of them alone; 0 for one that walks any number.
 
     Preferred for certificates: without a loop, what was dropped takes fewer instructions to keep.
@@ -239,7 +242,8 @@ def _at_once(p: Problem, walk: Walk) -> int:
     again where `leaner` leaves fewer loads in flight than steps.
     """
     steps, uneven = divmod(p.n, p.b)
-    return steps if p.certificate and not p.repair and not uneven and steps <= walk.batch else 0
+    alike = not (uneven or tiling.unaligned)
+    return steps if p.certificate and not p.repair and alike and steps <= walk.batch else 0
 
 
 def _fused_walk(p: Problem, device: Device, tiling: Tiling, least: int) -> tuple[Walk, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from approxtopk.backend import itemsize_of
 
@@ -25,6 +25,8 @@ __all__ = ["Tiling", "list_bytes", "tile_block", "tile_grid"]
 THREADS, SHARING_THREADS = 128, 256
 #: Bytes of neighbouring buckets that a block should read at each step, at least.
 _LEAST_RUN = 64
+#: Steps of a walk that are worth what the ends of an unaligned row cost; the kernels need two.
+_LEAST_CHUNKS = 4
 #: Shared memory for the lists of a block, at most: two blocks of a multiprocessor fit.
 _MOST_LISTS = 96 * 1024
 
@@ -44,6 +46,7 @@ class Tiling:
     steps: int  #: that a thread walks, at most
     queues: str
     limits: tuple[int, ...] = LIMITS  #: registers of a thread to choose from
+    unaligned: bool = False  #: loads are wider than rows are aligned; see params.cuh
 
     @property
     def lists(self) -> int:
@@ -114,7 +117,20 @@ def tile_grid(p: Problem, device: Device, most_splits: int) -> Tiling:
 
 
 def tile_block(p: Problem, device: Device, team: int, cluster: int) -> Tiling | None:
-    """Stage 1 of the fused kernel: a cluster of blocks, or a warp, takes all buckets of a row."""
+    """Stage 1 of the fused kernel: a cluster of blocks, or a warp, takes all buckets of a row.
+
+    Of rows that begin anywhere it reads whole chunks, as of aligned ones, where a row has enough.
+    """
+    if p.alignment < 16 and p.interleaved and p.step == 1 and p.n < 2**31:
+        longest = p.n + 16 // itemsize_of(p.dtype) - 1  # with what its first chunk has in front
+        found = _tile_block(replace(p, alignment=16, n=longest), device, team, cluster)
+        enough = found is not None and p.n >= _LEAST_CHUNKS * p.b * found.parts
+        if found is not None and enough and found.v * itemsize_of(p.dtype) > p.alignment:
+            return replace(found, unaligned=True)
+    return _tile_block(p, device, team, cluster)
+
+
+def _tile_block(p: Problem, device: Device, team: int, cluster: int) -> Tiling | None:
     if _rows_first(p):
         return None
     longest = -(-p.n // p.b)
@@ -127,7 +143,7 @@ def tile_block(p: Problem, device: Device, team: int, cluster: int) -> Tiling | 
         """Whether narrower loads cost less than what comes with these, of a team's threads."""
         uneven = cluster > 1 and p.b % v > 0  # needs parts, and these all buckets in one block
         merging = short and p.b < team * v
-        half_idle = few and 2 * share == team * v and v * itemsize_of(p.dtype) == 16
+        half_idle = few and team * v < 4 * share <= 2 * team * v and v * itemsize_of(p.dtype) == 16
         return uneven or merging or half_idle
 
     while p.interleaved and _narrower(p, v) and too_wide(v):

@@ -136,6 +136,7 @@ def common_defines(
         "LATE": "0",
         "STEPS": "0",
         "EVEN": "0",
+        "UNALIGNED": "0",
     }
 
 

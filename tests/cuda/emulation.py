@@ -60,7 +60,7 @@ def start(launch: Launch, params: Any, folder: Path) -> None:
 def run(
     p: Problem, schedule: Schedule, arr: np.ndarray, folder: Path
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Values, indices and certificates of an array's rows, which are contiguous each."""
+    """Values, indices and certificates of an array's rows."""
     values = np.zeros((p.rows, p.k), arr.dtype)
     indices = np.full((p.rows, p.k), -1, np.int64 if p.index_bytes == 8 else np.int32)
     exact = np.full(p.rows, 7, np.uint8)
@@ -72,7 +72,8 @@ def run(
     ]
     numbers = {name: getattr(p, name) for name in ("inner", "n", "b", "k", "candidates")}
     numbers["vector_out"] = int(math.gcd(p.k, p.b) * min(arr.itemsize, p.index_bytes) % 16 == 0)
-    strides = (arr.strides[0] // arr.itemsize, 0, 1, p.k, 0, 1, p.k, 0, 1)
+    outer, step = (stride // arr.itemsize for stride in arr.strides)
+    strides = (outer, 0, step, p.k, 0, 1, p.k, 0, 1)
     for launch in schedule.launches:
         order = (2, 3, 0, 1) if launch.swapped else (0, 1, 2, 3)
         arrays = (arr, values, indices, *(scratch[i] for i in order), exact)

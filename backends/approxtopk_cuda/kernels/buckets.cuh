@@ -1,6 +1,6 @@
 // Buckets of a row: which one an index is in, and reading some of them again.
 //
-// From the command line: KB, INTERLEAVED, STRIDED.
+// From the command line: KB, INTERLEAVED, STRIDED, UNALIGNED (see params.cuh).
 
 // Elements that a thread reads again at a time: as many as it has registers for.
 static const int AT_ONCE = sizeof(Key) == 8 ? 2 : 4;
@@ -11,6 +11,7 @@ struct Buckets {
 
   __device__ u32 of(u32 index) const {
 #if INTERLEAVED
+    index += lead_of(row);
     return p.b & (p.b - 1) ? index % p.b : index & (p.b - 1);
 #else
     const u32 split = p.longer * (p.run + 1);
@@ -19,7 +20,12 @@ struct Buckets {
   }
 
   __device__ u32 index_of(u32 bucket, u32 step) const {
-    return INTERLEAVED ? bucket + step * p.b : bucket * p.run + (bucket < p.longer ? bucket : p.longer) + step;
+    return INTERLEAVED ? bucket + step * p.b - lead_of(row) : bucket * p.run + (bucket < p.longer ? bucket : p.longer) + step;
+  }
+
+  // Whether a bucket has that step. Of unaligned rows the first bucket may begin later, and `run` is the most that any has.
+  __device__ bool has(u32 bucket, u32 step) const {
+    return step < p.run + (bucket < p.longer) && (!UNALIGNED || index_of(bucket, step) < p.n);
   }
 
   // Reads the elements of `count` buckets, N a thread at a time, bucket_at(i) being the i-th of them.
@@ -40,7 +46,7 @@ struct Buckets {
         const u32 step = INTERLEAVED ? major : minor;
         which[j] = major < majors ? (INTERLEAVED ? minor : major) : 0;
         const u32 bucket = bucket_at(which[j]);
-        there[j] = major < majors && step < p.run + (bucket < p.longer);
+        there[j] = major < majors && has(bucket, step);
         entries[j].index = index_of(bucket, step);
         elements[j] = there[j] ? row[entries[j].index * (STRIDED ? p.in.step : 1)] : 0;
         minor += Team::size % minors, major += Team::size / minors;

@@ -26,7 +26,7 @@ __device__ inline bool certify_warp(const Params& p, const RowEnds& ends, u32 bu
     const u32 first = __shfl_sync(~0u, bucket, __ffs(flagged) - 1);
     for (u32 base = 0; base < longest * GROUP; base += 32) {
       const u32 of = first + (base + lane) % GROUP, step = (base + lane) / GROUP, index = buckets.index_of(of, step);
-      const bool there = step < p.run + (of < p.longer);
+      const bool there = buckets.has(of, step);
       const Entry<Key> entry = {element_key(there ? ends.arr[index * (STRIDED ? p.in.step : 1)] : 0), index};
       u32 better_ones = __ballot_sync(~0u, there && better(entry, tau));
       for (; better_ones; better_ones &= better_ones - 1) {

@@ -132,6 +132,7 @@ template <class Team> struct WinnerSink {
       for (; left; left &= left - 1) {
         const u32 bucket = (base + __ffs(left) - 1) * GROUP;
         for (u32 step = Team::lane(); step < p.run; step += 32) {
+          if (UNALIGNED && !buckets.has(bucket, step)) continue;
           prefetch(output.ends.arr + (i64)buckets.index_of(bucket, step) * (STRIDED ? p.in.step : 1));
         }
       }
@@ -158,6 +159,8 @@ template <class Team> struct WinnerSink {
 template <class Team, int N, class At, class F>
 __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, const At& group_at, const F& f, u32 begin = 0) {
   const Buckets buckets = {p, row};
+  // Of unaligned rows those alone that are neither in front of the row, where indices wrap, nor behind it.
+  const auto exists = [&](u32 there, u32 index, u32 u) { return u < there && (!UNALIGNED || index + u < p.n); };
   if (GROUP == 1) {
     buckets.each<Team, AT_ONCE>(count, group_at,
                                 [&](const Entry<Key>(&entries)[AT_ONCE], const u32(&which)[AT_ONCE], const bool(&there)[AT_ONCE]) {
@@ -181,14 +184,14 @@ __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, 
       const u32 bucket = group_at(which[j]) * GROUP, step = begin + x / count;
       there[j] = step < p.run ? GROUP : bucket < p.longer ? p.longer - bucket : 0;
       index[j] = buckets.index_of(bucket, step);
-      if (there[j] >= GROUP) {
+      if (there[j] >= GROUP && (!UNALIGNED || (index[j] < p.n && index[j] + GROUP <= p.n))) {
         chunks[j].load(row + index[j]);
       } else {
 #pragma unroll
         for (int w = 0; w < Chunk::words; ++w) chunks[j].word[w] = 0;
 #pragma unroll
         for (int u = 0; u < GROUP; ++u) {
-          if (u < there[j]) chunks[j].put(u, row[index[j] + u]);
+          if (exists(there[j], index[j], u)) chunks[j].put(u, row[index[j] + u]);
         }
       }
     }
@@ -198,7 +201,7 @@ __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, 
       for (int u = 0; u < GROUP; ++u) {
         const int each = Element::per_word;
         const Entry<Key> entry = {key_at<Element>(order<Element, LARGEST>(chunks[j].word[u / each]), u % each), index[j] + u};
-        if (u < there[j]) f(entry, which[j], (u32)u);
+        if (exists(there[j], index[j], u)) f(entry, which[j], (u32)u);
       }
     }
   }

@@ -1,6 +1,7 @@
 // What every kernel is told.
 //
-// INDEX_BYTES (4, 8: of the output's indices) comes from the command line.
+// From the command line: INDEX_BYTES (4, 8: of the output's indices), UNALIGNED (0, 1: rows begin anywhere, but V
+// elements are loaded from where such a load is aligned).
 
 struct Rows {  // where row r is: r / inner steps of `outer`, r % inner of `inner_stride`
   i64 outer, inner_stride, step;
@@ -47,4 +48,14 @@ typedef i64 Index;
 __device__ inline i64 offset_of(const Rows& rows, u32 inner, u32 row) {
   if (inner == 1) return row * rows.outer;
   return (row / inner) * rows.outer + (row % inner) * rows.inner_stride;
+}
+
+// Elements of a row's first load that are in front of the row. UNALIGNED: buckets are numbered by places in loads, so
+// that bucket j of what the caller has is bucket (j + lead) % b.
+__device__ inline u32 lead_of([[maybe_unused]] const Bits* row) {
+#if UNALIGNED
+  return (u32)((u64)row / sizeof(Bits)) % V;
+#else
+  return 0;
+#endif
 }

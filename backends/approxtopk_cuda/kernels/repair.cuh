@@ -74,7 +74,7 @@ __device__ inline u32 gather(const Params& p, const RowEnds& ends, HiddenSpace& 
       const u32 x = (base + Team::rank()) / GROUP, u = (base + Team::rank()) % GROUP;
       const u32 i = INTERLEAVED ? x % count : x / longest, step = INTERLEAVED ? x / count : x % longest;
       const u32 bucket = listed[x < total ? i : 0] * GROUP + u;
-      const bool there = x < total && step < p.run + (bucket < p.longer);
+      const bool there = x < total && buckets.has(bucket, step);
       const u32 index = there ? buckets.index_of(bucket, step) : 0;
       const Entry<Key> entry = {element_key(ends.arr[index * (STRIDED ? p.in.step : 1)]), index};
       gathered.add(entry, there && !better(bar, entry));

@@ -10,7 +10,7 @@
 // INTERLEAVED, STRIDED (elements of a row may be apart), LATE (the last steps alone are watched: of what is
 // dropped before it is known that it is worse than the last candidates of then), STEPS (how many all threads
 // have to walk, without a loop if they can all be in flight; 0 where the kernel is for any number), EVEN
-// (0, 1: all have as many, a multiple of BATCH).
+// (0, 1: all have as many, a multiple of BATCH), UNALIGNED (see params.cuh).
 
 // Buckets that share a best key lost (see ranking.cuh): a thread's, where no lists are merged.
 #define GROUP (INTERLEAVED && !MERGE ? V : 1)
@@ -22,17 +22,20 @@ struct Place {
   u32 first, stride, length;
   u32 steps, rest;  // length / stride, length % stride
   u32 index;        // of the element base[0] in its row
+#if UNALIGNED
+  u32 lead;         // base[0] is the first chunk's; the row begins so many elements behind it
+#endif
 #if LATE
   u32 watched;      // the last steps
 #endif
 };
 
-// A step of which only some elements exist.
-__device__ inline void insert_partial(Queues& queues, const Place& place, u32 step, u32 count) {
+// A step of which only the elements from `begin` to `end` exist.
+template <bool WATCHED> __device__ inline void insert_partial(Queues& queues, const Place& place, u32 step, u32 begin, u32 end) {
   const Bits* at = place.base + (place.first + (u64)step * place.stride) * place.element_step;
 #pragma unroll
   for (int u = 0; u < V; ++u) {
-    if (u < count) queues.insert_at<!LATE>(u, at[u * place.element_step], step);
+    if (u >= begin && u < end) queues.insert_at<WATCHED>(u, at[u * place.element_step], step);
   }
 }
 
@@ -74,13 +77,18 @@ template <class F> __device__ inline void walk(Queues& queues, const Place& plac
   return walk_at_once(queues, place);
 #endif
   u32 steps = place.steps;  // of V elements each
+#if UNALIGNED
+  const u32 last = place.first < place.lead;  // the row begins inside of this step, which is the last to be met
+#else
+  const u32 last = 0;
+#endif
 #if !EVEN
   if (place.first < place.rest) {
     const u32 count = place.rest - place.first;
     if (count >= V)
       ++steps;
     else
-      insert_partial(queues, place, steps, count);
+      insert_partial<!LATE>(queues, place, steps, 0, count);
   }
   if (steps == 0) return;
 #endif
@@ -90,7 +98,7 @@ template <class F> __device__ inline void walk(Queues& queues, const Place& plac
 #if EVEN
   walk_batch<!LATE>(queues, at, pitch, steps);  // by less arithmetic: queues are known to be empty
 #else
-  u32 odd = steps % BATCH;
+  u32 odd = (steps - last) % BATCH;
   if (odd) {  // the batch that is not full goes first, so that its loads too are in flight together
     Chunk chunks[BATCH];
 #pragma unroll
@@ -110,10 +118,13 @@ template <class F> __device__ inline void walk(Queues& queues, const Place& plac
   }
 #endif
 #if LATE
-  walk_batches<false>(queues, at, pitch, steps, place.watched);
+  walk_batches<false>(queues, at, pitch, steps, place.watched + last);
   begin_watch();
 #endif
-  walk_batches<true>(queues, at, pitch, steps, 0);
+  walk_batches<true>(queues, at, pitch, steps, last);
+#if UNALIGNED
+  if (last) insert_partial<true>(queues, place, 0, place.lead, V);
+#endif
 }
 __device__ inline void walk(Queues& queues, const Place& place) {
   walk(queues, place, [] {});
@@ -178,6 +189,13 @@ __device__ inline Place place_of(const Params& p, const Share& share, u32 row, u
   place.steps = p.steps;
   place.rest = p.rest;
   place.index = 0;
+#if UNALIGNED
+  place.lead = lead_of(place.base);
+  place.base -= place.lead, place.index -= place.lead;
+  if (place.length) place.length += place.lead;
+  place.rest += place.lead;
+  if (place.rest >= place.stride) place.rest -= place.stride, ++place.steps;
+#endif
 #else
   const u32 run = p.n / p.b, longer = p.n % p.b;
   place.index = bucket * run + (bucket < longer ? bucket : longer);
