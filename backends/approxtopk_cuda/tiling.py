@@ -143,8 +143,10 @@ def _tile_block(p: Problem, device: Device, team: int, cluster: int) -> Tiling |
         """Whether narrower loads cost less than what comes with these, of a team's threads."""
         uneven = cluster > 1 and p.b % v > 0  # needs parts, and these all buckets in one block
         merging = short and p.b < team * v
-        half_idle = few and team * v < 4 * share <= 2 * team * v and v * itemsize_of(p.dtype) == 16
-        return uneven or merging or half_idle
+        parted = 2 * share <= team * v  # the more so, the narrower elements and the longer lists
+        if itemsize_of(p.dtype) > 2:
+            parted = few and parted and team * v < 4 * share and v * itemsize_of(p.dtype) == 16
+        return uneven or merging or parted
 
     while p.interleaved and _narrower(p, v) and too_wide(v):
         v //= 2

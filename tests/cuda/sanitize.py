@@ -4,7 +4,7 @@ On a machine with a GPU and CUDA's compute-sanitizer,
 
     PYTHONPATH=.:backends python tests/cuda/sanitize.py memcheck racecheck initcheck
 
-runs 301 of them under each tool, in 12 processes, and fails if a result is wrong or a tool reports
+runs 328 of them under each tool, in 12 processes, and fails if a result is wrong or a tool reports
 anything. A number among the arguments is how many seconds to begin new problems for, kinds of
 kernels and exactness first.
 """
@@ -41,6 +41,9 @@ SHAPES: tuple[tuple[int, int, int, int, int, dict[str, Any]], ...] = (
     (1, 2**17, 1500, 32768, 1, {"sorted": True}),  # and sorts
     (2, 2**17, 40, 16, 4, {}),  # blocks share buckets
     (1, 100_000, 5000, 30_000, 1, {"sorted": True}),  # candidates in global memory
+    (9, 8195, 64, 2048, 1, {}),  # rows that begin anywhere: candidates in registers
+    (150, 16387, 300, 2048, 2, {}),  # and in shared memory
+    (16, 70_001, 300, 256, 2, {}),  # and in that of a cluster's first block, with parts to merge
 )
 
 
@@ -51,6 +54,9 @@ PROVEN = (
     (16, 20000, 30, 2048, 2, {}),  # and with a loop
     (150, 16384, 2500, 4096, 2, {}),  # hardly ever exact, which is known from what is dropped late
     (600, 16384, 1000, 1024, 2, {"sorted": True}),
+    (9, 8195, 64, 2048, 1, {}),  # rows that begin anywhere
+    (150, 16387, 2500, 4096, 2, {}),
+    (16, 70_001, 300, 256, 2, {"sorted": True}),
 )
 
 

@@ -106,6 +106,11 @@ def test_random_plans(dtype: str, block: int) -> None:
         (140, 131072, 2048, 4096, 3, {}),  # hardly ever exact, which is known late
         (600, 16384, 1000, 1024, 2, {"sorted": True, "largest": False}),
         (700, 16384, 64, 512, 2, {}),
+        (64, 131073, 64, 8192, 1, {}),  # rows that begin anywhere, as do the next four
+        (140, 131071, 2048, 4096, 3, {}),
+        (600, 16385, 1000, 1024, 2, {"sorted": True, "largest": False}),
+        (700, 16387, 64, 512, 2, {}),
+        (16, 70_001, 300, 256, 2, {}),
         (4096, 256, 8, 32, 2, {}),
         (4096, 256, 8, 32, 2, {"sorted": True, "largest": False}),
         (2, 2**21, 1024, 65536, 1, {}),

@@ -23,7 +23,7 @@ PROBLEMS = {
     "passes": (2, problem(9, 20001, 200, 3072, 1, "float16", sorted=True)),
     "warp": (1, problem(70, 2100, 40, 128, 1)),
     "registers": (1, problem(128, 1101, 8, 128, 1, largest=False)),
-    "parts": (2, problem(3, 17001, 100, 256, 2, "float16")),
+    "parts": (2, problem(3, 17001, 100, 256, 2)),
     "held": (8, problem(8, 8190, 40, 1024, 2, "int16", index_bytes=4)),
     "held in a cluster": (8, problem(2, 16387, 64, 4096, 1, "int32")),
     "parts in a cluster": (8, problem(2, 20011, 150, 256, 2, largest=False)),

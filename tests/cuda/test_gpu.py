@@ -238,6 +238,27 @@ def test_kinds_of_kernels(shape: Any, k: int, b: int, kb: int, more: Any, patter
         check(arr, make_request(shape, dtype, len(shape) - 1, k, b, kb, **more))
 
 
+@pytest.mark.parametrize("gap", [1, 2, 6])
+@pytest.mark.parametrize(
+    ("rows", "n", "k", "b", "kb"),
+    [
+        (140, 9001, 60, 512, 2),
+        (9, 20003, 100, 1024, 1),
+        (16, 70001, 64, 8192, 1),
+        (600, 5001, 40, 256, 2),
+        (3000, 2051, 8, 128, 1),
+        (200, 40001, 900, 2048, 3),
+    ],
+)
+def test_rows_that_begin_anywhere(rows: int, n: int, k: int, b: int, kb: int, gap: int) -> None:
+    """A view from the second element on, of rows that lie so many elements apart."""
+    for dtype in DTYPES:
+        pattern = "any" if dtype == "float64" else "few" if dtype == "int32" else "normal"
+        flat = fill((1 + rows * (n + gap),), dtype, pattern, random.Random(k)).cuda()
+        arr = flat[1:].view(rows, n + gap)[:, :n]
+        check(arr, make_request((rows, n), dtype, 1, k, b, kb))
+
+
 def test_more_than_two_to_the_31_elements() -> None:
     """Offsets of rows are 64-bit: the last of 2**31 + elements are as right as the first."""
     from approxtopk_torch import cuda

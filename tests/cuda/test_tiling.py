@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from problems import problem
 
-from approxtopk_cuda import Device, Schedule, schedule
+from approxtopk_cuda import Device, Launch, Problem, Schedule, schedule
 from approxtopk_cuda.tiling import tile_block, tile_grid
 from approxtopk_cuda.variants import registers, turning_registers
 
@@ -67,6 +67,53 @@ def test_turning_indices_takes_registers() -> None:
     more = turning_registers(3, 8, 8)
     assert registers("bfloat16", 3, 8, "PackedQueues").limit == 64
     assert registers("bfloat16", 3, 8, "PackedQueues", more=more).limit == 128
+
+
+def only_launch(p: Problem) -> Launch:
+    result = schedule(p, Device())
+    assert isinstance(result, Schedule)
+    (launch,) = result.launches
+    return launch
+
+
+@pytest.mark.parametrize(
+    ("rows", "shape", "dtype", "threads", "v"),
+    [
+        (256, (131072, 2048, 2048, 3), "bfloat16", 256, 8),
+        (256, (131072, 2048, 4096, 3), "bfloat16", 512, 8),  # not in two passes
+        (300, (65536, 64, 1024, 2), "float32", 256, 4),
+        (128, (65536, 64, 1024, 2), "bfloat16", 256, 4),
+        (128, (65536, 64, 1024, 2), "float32", 512, 2),
+        (64, (32768, 1024, 1536, 3), "bfloat16", 256, 4),
+        (4096, (4096, 64, 256, 2), "bfloat16", 128, 2),
+        (1024, (50256, 50, 512, 2), "int8", 128, 4),
+    ],
+)
+def test_buckets_are_taken_whole_by_fewer_threads_or_narrower_loads(
+    rows: int, shape: tuple[int, int, int, int], dtype: str, threads: int, v: int
+) -> None:
+    n, k, b, kb = shape
+    launch = only_launch(problem(rows, n, k, b, kb, dtype))
+    assert dict(launch.fields)["parts"] == 1
+    assert (launch.block, dict(launch.kernel.defines)["V"]) == (threads, str(v))
+
+
+@pytest.mark.parametrize(
+    ("rows", "n", "dtype", "alignment", "v", "unaligned"),
+    [
+        (1024, 50257, "float32", 4, 4, True),
+        (1024, 50257, "bfloat16", 2, 8, True),
+        (1024, 50260, "bfloat16", 8, 8, True),
+        (1024, 50256, "bfloat16", 16, 8, False),
+        (1024, 8191, "float32", 4, 1, False),  # buckets of three or four elements
+    ],
+)
+def test_rows_that_begin_anywhere_are_read_by_whole_chunks(
+    rows: int, n: int, dtype: str, alignment: int, v: int, unaligned: bool
+) -> None:
+    launch = only_launch(problem(rows, n, 50, 2048, 1, dtype, alignment=alignment))
+    macros = dict(launch.kernel.defines)
+    assert (macros["V"], macros["UNALIGNED"]) == (str(v), str(int(unaligned)))
 
 
 @pytest.mark.parametrize(
