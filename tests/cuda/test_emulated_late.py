@@ -26,6 +26,7 @@ PROBLEMS = [
     problem(5, 8192, 1400, 1024, 3, "int16"),
     problem(5, 9000, 1500, 1000, 3, "int16", largest=False),
     problem(5, 8200, 900, 1024, 2, "float64"),
+    problem(5, 9215, 640, 1024, 2, alignment=4),
 ]
 MORE = [
     problem(5, 65536, 7000, 4096, 3, "uint8"),
@@ -35,6 +36,7 @@ MORE = [
     problem(5, 65536, 5000, 8192, 2, "int8"),
     problem(5, 140000, 3500, 512, 8, "int32"),
     problem(40, 1024, 100, 128, 2, index_bytes=4),
+    problem(5, 16387, 1400, 2048, 3, "int16", alignment=2),
 ]
 
 
@@ -43,6 +45,11 @@ def swap(ranks: np.ndarray, places: np.ndarray, chosen: list[int] | np.ndarray) 
     for place, rank in zip(places, chosen, strict=True):
         other = int(np.flatnonzero(ranks == rank)[0])
         ranks[[place, other]] = ranks[[other, place]]
+
+
+def some_bucket(p: Problem, rng: np.random.Generator) -> int:
+    """Any; of rows that begin anywhere one near their ends, where the first chunk's are."""
+    return int(rng.integers(p.b) if p.alignment == 16 else rng.integers(-3, 3) % p.b)
 
 
 def patterns(p: Problem, watched: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -59,13 +66,13 @@ def patterns(p: Problem, watched: int, rng: np.random.Generator) -> dict[str, np
         for more in (p.kb, p.kb + 1):  # beside what the bucket has anyway
             arr = found[f"{more} {name}"] = even.copy()
             for row in range(p.rows):
-                places = int(rng.integers(p.b)) + chosen[:more] * p.b
+                places = some_bucket(p, rng) + chosen[:more] * p.b
                 best = rng.permutation(p.k - 1)[:more]  # not the worst, which could hide nothing
                 swap(arr[row], places, best)
     # A full bucket drops at last what ties with the worst result, and has the lower index.
     tied = found["a tie late"] = even.copy()
     for ranks in tied:
-        bucket = int(rng.integers(p.b))
+        bucket = some_bucket(p, rng)
         own = np.count_nonzero(ranks[bucket :: p.b] < p.k - 1)
         chosen = [p.k, *rng.permutation(p.k - 1)[: max(0, p.kb - own)]]
         swap(ranks, bucket + np.arange(len(chosen)) * p.b, chosen)
@@ -83,6 +90,7 @@ def test_a_row_is_certified_if_and_only_if_it_is_exact(p: Problem, tmp_path: Pat
     (launch,) = plan.launches
     macros = dict(launch.kernel.defines)
     assert macros["LATE"] == "1"
+    assert macros["UNALIGNED"] == str(int(p.alignment < 16))
     watched = int(dict(launch.fields)["watched"])
     assert int(macros["BATCH"]) <= watched <= p.n // p.b // 2
     for ranks in patterns(p, watched, np.random.default_rng(0)).values():
@@ -92,6 +100,7 @@ def test_a_row_is_certified_if_and_only_if_it_is_exact(p: Problem, tmp_path: Pat
             values *= 200 / p.n
         if p.dtype == "uint8":
             values = values * 200 / p.n + 100
-        arr = np.zeros((p.rows, -(-p.n // 16) * 16), p.dtype)  # rows begin aligned
+        pitch = -(-p.n // 16) * 16 + (p.alignment < 16)  # rows begin aligned, or anywhere
+        arr = np.zeros((p.rows, pitch), p.dtype)
         arr[:, : p.n] = values
         check(p, DEVICE, arr, tmp_path)
