@@ -56,6 +56,23 @@ KINDS: list[tuple[int, str, Device, tuple[int, ...], str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float16"])
+def test_equal_elements_of_a_step_and_the_next_are_in_one_bin_of_positions(
+    dtype: str, tmp_path: Path
+) -> None:
+    """Elements of 8 and 16 bits are put in order by position; their keys have steps.
+
+    The last results come early in their step, and the one before ends in the same bin.
+    """
+    b = 1000
+    p = problem(2, 16 * b, b + 5, b, 2, dtype, sorted=True)
+    arr = np.zeros((2, 16 * b), dtype)
+    for step, (begin, end) in enumerate(((0, 300), (300, 600), (600, 1000), (0, 500))):
+        arr[:, step * b + begin : step * b + end] = 1
+    plan = check(p, DEVICE, arr, tmp_path)
+    assert dict(plan.launches[-1].kernel.defines)["BINNED"] != "0"
+
+
 @pytest.mark.parametrize(("bins", "source", "device", "shape", "dtype", "more"), KINDS)
 def test_results_in_order(
     bins: int,

@@ -41,7 +41,7 @@ struct Scale {
 };
 
 // Numbers BINS bins, the best first: by where scaled keys are between two. TIES: from the middle bin on by where the
-// complemented positions of those with the key `tie` are, which no other is less than, `least_position` the least.
+// complemented positions of those with the key `tie` are, none of which is less than `least_position`.
 template <u32 BINS, bool TIES> struct Numbering {
   static const bool apart = TIES && !Scale::small;
   static const u32 bins = apart ? BINS / 2 : BINS;
@@ -58,7 +58,9 @@ template <u32 BINS, bool TIES> struct Numbering {
   }
   __device__ u32 operator()(Key key, u32 position, u32& inside) const {
     if (apart && key == tie) return bins + bin_of(~position - least_position, ~0u - least_position, inside);
-    return bin_of(scale(key, position) - least, greatest - least, inside);
+    const Key scaled = scale(key, position);
+    // What has a better key than the ties may come behind `least_position`: then none of them comes before it.
+    return bin_of(TIES && scaled < least ? 0 : scaled - least, greatest - least, inside);
   }
 };
 
