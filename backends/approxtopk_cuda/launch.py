@@ -297,16 +297,16 @@ def _teams(p: Problem, device: Device) -> list[tuple[int, int]]:
         teams = [(32, 1)] if places <= 512 and fill else []
         best = 128 if places <= 4096 else 256
         return teams + [(team, 1) for team in (best, 256, 512, 128)]
-    least_bytes = p.b * itemsize_of(p.dtype)  # of a bucket each
+    step = p.b * itemsize_of(p.dtype)  # bytes of an element of each bucket
     if p.rows > processors:
-        # No more threads than load all buckets at once by 16 bytes: parts would have to be merged.
-        return [(256, 1), (512, 1)] if least_bytes <= 16 * 256 else [(512, 1), (256, 1)]
+        # No more threads than load a step at once, 16 bytes each: parts would have to be merged.
+        return [(256, 1), (512, 1)] if step <= 16 * 256 else [(512, 1), (256, 1)]
     if p.n <= 8192 or 2 * p.rows > processors or not device.clusters:
         # Without clusters a row's time on one multiprocessor must not exceed two launches'.
         if p.n > 8192 and 2 * p.rows <= processors:
             return []
-        # … by 8 bytes where elements are narrow, and their lists take long to merge.
-        narrow = p.n <= 8192 or (itemsize_of(p.dtype) <= 2 and least_bytes <= 8 * 256)
+        # … by 8 bytes where elements are narrow, for their lists take long to merge.
+        narrow = p.n <= 8192 or (itemsize_of(p.dtype) <= 2 and step <= 8 * 256)
         most = _lanes(p, 1) if narrow else max(512, _lanes(p, 1))
         return [(most, 1), (512, 1), (256, 1)]
     cluster = 2

@@ -120,6 +120,7 @@ def tile_block(p: Problem, device: Device, team: int, cluster: int) -> Tiling | 
     """Stage 1 of the fused kernel: a cluster of blocks, or a warp, takes all buckets of a row.
 
     Of rows that begin anywhere it reads whole chunks, as of aligned ones, where a row has enough.
+    What is in front of such a row has indices that wrap, so that these must be far from 2**32.
     """
     if p.alignment < 16 and p.interleaved and p.step == 1 and p.n < 2**31:
         longest = p.n + 16 // itemsize_of(p.dtype) - 1  # with what its first chunk has in front
