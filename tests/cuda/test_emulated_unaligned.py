@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,8 +44,21 @@ def anywhere(p: Problem, pattern: int) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("promise", ["none", "certificate", "repair"])
-@pytest.mark.parametrize("name", PROBLEMS)
+PROMISES = ("certificate", "repair")
+#: A certificate's check solves the problem without one, too.
+USUAL = {
+    *(("block", "certificate"), ("passes", "repair"), ("registers", "certificate")),
+    *(("held", "repair"), ("held in a cluster", "certificate"), ("parts in a cluster", "repair")),
+}
+
+
+def each(choices: Iterable[tuple[str, str]]) -> list[Any]:
+    """Names and promises; those that aren't usual take their time."""
+    marks = {True: (), False: pytest.mark.exhaustive}
+    return [pytest.param(*choice, marks=marks[choice in USUAL]) for choice in choices]
+
+
+@pytest.mark.parametrize(("name", "promise"), each(product(PROBLEMS, ["none", *PROMISES])))
 def test_rows_that_begin_anywhere(name: str, promise: str, tmp_path: Path) -> None:
     multiprocessors, p = PROBLEMS[name]
     p = replace(p, alignment=itemsize_of(p.dtype), **{} if promise == "none" else {promise: True})
@@ -63,8 +79,10 @@ def test_rows_that_begin_anywhere(name: str, promise: str, tmp_path: Path) -> No
         check(p, device, anywhere(p, pattern), tmp_path)
 
 
-@pytest.mark.parametrize("promise", ["certificate", "repair"])
-@pytest.mark.parametrize("name", ["block", "held", "held in a cluster", "parts", "registers"])
+@pytest.mark.parametrize(
+    ("name", "promise"),
+    each(product(["block", "held", "held in a cluster", "parts", "registers"], PROMISES)),
+)
 def test_what_hides_in_the_first_and_the_last_chunk(
     name: str, promise: str, tmp_path: Path
 ) -> None:
