@@ -34,7 +34,7 @@ Case = dict[str, object]
 
 def adversaries(arr: np.ndarray, k: int) -> dict[str, np.ndarray]:
     """The same values, or one alone, where stage 1 loses most or most elements tie."""
-    n, width = arr.shape[-1], max(4096, 8 * k)  # buckets of the NumPy backend's own stage 1
+    n, width = arr.shape[-1], max(2048, 4 * k)  # buckets of the NumPy backend's own stage 1
     crowded = arr.copy()
     columns = crowded[:, : n // width * width].reshape(len(arr), -1, width)[:, :, : k // 8 + 1]
     columns[:] = np.sort(columns + 10.0, axis=1)  # each better than what came before

@@ -95,6 +95,8 @@ class NumpyBackend(Backend):
 
 def rows_last(arrays: tuple[_Array, ...], axis: int) -> list[_Array]:
     """The arrays with the selection axis last, and one axis of rows even where rank is 1."""
+    if axis == arrays[0].ndim - 1:
+        return [arr[None] for arr in arrays]
     return [np.moveaxis(arr, axis, -1)[None] for arr in arrays]
 
 

@@ -9,6 +9,7 @@ both cases the first ones win.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +32,7 @@ CROWD = 8
 FIRST_PART = 16
 
 #: A row of that many neighbours is read at full speed.
-FEWEST_BUCKETS = 4096
+FEWEST_BUCKETS = 2048
 
 
 class Reaching(NamedTuple):
@@ -83,6 +84,7 @@ def ascending(values: _Array, request: Request) -> tuple[_Integers, _Booleans]:
     del found
     if request.exact:
         return winners(raised(reached, request.k), request.k)[0], exact
+    assert kept is not None  # since it isn't exact
     was_kept = kept_by(kept, buckets_of(reached, request), reached.key)
     dropped = reached.only(~was_kept) if request.certificate else None
     reached = reached.only(was_kept)
@@ -93,12 +95,13 @@ def ascending(values: _Array, request: Request) -> tuple[_Integers, _Booleans]:
     return best, exact
 
 
+@lru_cache(maxsize=4096)
 def by_cheapest_buckets(request: Request) -> Request:
     """An exact request with buckets that cost least here: one `max` of each gives a good bar.
 
-    8 k of them hold most of the true top-k. Whole rows where these are no small part of the row.
+    4 k of them hold most of the true top-k. Whole rows where these are no small part of the row.
     """
-    b = max(FEWEST_BUCKETS, 8 * request.k)
+    b = max(FEWEST_BUCKETS, 4 * request.k)
     if 4 * b > request.n:
         return request.by_whole_rows()
     return replace(request, b=b, kb=1, interleaved=True, exact=True)
@@ -127,15 +130,18 @@ class Kept(NamedTuple):
         return cls(read.keys(worst).reshape(-1), equals.reshape(-1))
 
 
-def reaching_the_candidates(values: _Array, request: Request) -> tuple[Reaching, Kept] | None:
+def reaching_the_candidates(
+    values: _Array, request: Request
+) -> tuple[Reaching, Kept | None] | None:
     """What reaches the k-th best candidate of its row, and what tells which of it was kept.
 
-    None where an exact answer would have to sort out so much that all elements are no more work.
+    An exact answer asks nothing of the latter. None where it would have to sort out so much that
+    all elements are no more work.
     """
     kept, read = keep_best(values, request)
-    candidates = np.moveaxis(kept, 0, 1).reshape(len(values), -1)
+    candidates = kept.swapaxes(0, 1).reshape(len(values), -1)
     bar = kth_best(candidates, request.k, read.direction.largest)
-    queues = Kept.of(kept, read)
+    queues = None if request.exact else Kept.of(kept, read)
     del kept, candidates  # what is no longer needed goes at once: there are no larger arrays
     most, enough = values.size, values.shape[1]
     if request.exact:
@@ -225,8 +231,11 @@ def reaching(
         count += len(reach)
         if count > most:
             return None
-        row = (reach // chunk.shape[1]).astype(np.int32)  # a block has no more rows
-        reach %= chunk.shape[1]
+        if rows == 1:
+            row = np.zeros(len(reach), dtype=np.int32)
+        else:
+            row = (reach // chunk.shape[1]).astype(np.int32)  # a block has no more rows
+            reach %= chunk.shape[1]
         reach += start
         found.append((row, reach))
         if start == 0 and np.bincount(row, minlength=rows).min() >= enough:

@@ -129,7 +129,8 @@ def block_bytes(request: Request, rows: int) -> int:
             stage1 = max(stage1, lanes * (2 * kb + 1) * size)
         elif kb > 1:
             stage1 = max(stage1, (rows * request.candidates + run_elements(rows, n)) * size)
-        queues = rows * b * (13 + size)  # what must be known of them, and a count
+        # What must be known of them, and a count; of exact answers nothing.
+        queues = 0 if request.exact else rows * b * (13 + size)
     reading = rows * part(rows, n) * (2 + size if request.dtype in SLOW else 1)
     # Row, index and key of what reaches the bar, twice; and its bucket.
     winners = rows * k * (2 * (12 + size) + 9)

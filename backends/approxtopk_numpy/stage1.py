@@ -22,7 +22,7 @@ SLOW = ("float16", "bfloat16")
 CHUNK = 1 << 18
 
 #: A row is read in 24 parts, but in none shorter than that.
-SHORT_PART = 1 << 14
+SHORT_PART = 1 << 16
 
 #: Queues longer than that are filled by sorting.
 LONG_QUEUE = 16
