@@ -259,6 +259,20 @@ def test_rows_that_begin_anywhere(rows: int, n: int, k: int, b: int, kb: int, ga
         check(arr, make_request((rows, n), dtype, 1, k, b, kb))
 
 
+@pytest.mark.parametrize("rows", [1, 40, 300, 1000])
+@pytest.mark.parametrize("more", [5, 40])
+def test_equal_elements_of_a_step_and_the_next_are_in_one_bin_of_positions(
+    rows: int, more: int
+) -> None:
+    """As on the host, see `test_emulated_order`: a fault that wrote outside of a bin's counts."""
+    b = 1000
+    for dtype in ("int8", "int16", "float16", "bfloat16"):
+        arr = torch.zeros(rows, 16 * b, dtype=getattr(torch, dtype))
+        for step, (begin, end) in enumerate(((0, 300), (300, 600), (600, 1000), (0, 500))):
+            arr[:, step * b + begin : step * b + end] = 1
+        check(arr.cuda(), make_request(tuple(arr.shape), dtype, 1, b + more, b, 2, sorted=True))
+
+
 def test_more_than_two_to_the_31_elements() -> None:
     """Offsets of rows are 64-bit: the last of 2**31 + elements are as right as the first."""
     from approxtopk_torch import cuda
