@@ -87,7 +87,8 @@ def topk(
     largest : bool, default True
         Largest elements, or smallest. NaN counts as the greatest in both directions.
     sorted : bool, default False
-        Best first, ties by index; else the order is unspecified (but always the same).
+        Best first, ties by index; else the order is unspecified (but always the same, for arrays
+        that lie alike in memory).
     interleaved : bool, default True
         Element ``i`` is in bucket ``i % b``. If False buckets are runs, the first ``n % b`` of
         them one element longer.

@@ -80,9 +80,8 @@ def at_its_end(p: Problem, tiling: Tiling, more: int, watched: int) -> Inside | 
     group = lost_group(p, tiling)
     # Repair gathers results and groups of buckets where candidates were: one at the least, and so
     # many that it need not select too often.
-    buckets = _bucket_fields(p, tiling.v if tiling.unaligned else 0)
-    longest = -(-p.n // p.b) + tiling.unaligned
-    gathered = max(group * longest, min(p.k // 2, p.n - p.k))
+    run, longer = _lengths(p, tiling.v if tiling.unaligned else 0)
+    gathered = max(group * (run + (longer > 0)), min(p.k // 2, p.n - p.k))
     entries = max(p.b * p.kb, p.repair * (p.k + gathered))
     late = watched > 0
     losses = 2 * tiling.threads if late else aligned(-(-p.b // group))
@@ -90,7 +89,7 @@ def at_its_end(p: Problem, tiling: Tiling, more: int, watched: int) -> Inside | 
     return Inside(
         aligned(entries + more) * entry_bytes(p.dtype) + losses * key_bytes(p.dtype),
         {"WINNERS": 1, "LOST": 1, "LATE": late, "REPAIR": p.repair},
-        (*buckets, ("entries", entries), ("watched", watched)),
+        (("run", run), ("longer", longer), ("entries", entries), ("watched", watched)),
     )
 
 
@@ -124,15 +123,12 @@ def lost_group(p: Problem, tiling: Tiling) -> int:
     return tiling.v if p.interleaved and tiling.parts == 1 else 1
 
 
-def _bucket_fields(p: Problem, v: int = 0) -> tuple[tuple[str, int], ...]:
-    """What the kernels are told of the lengths of buckets.
+def _lengths(p: Problem, v: int = 0) -> tuple[int, int]:
+    """Elements that all buckets have, and how many buckets have one more.
 
-    Of unaligned rows, read by `v` elements: the length that none exceeds, wherever a row begins.
+    Of unaligned rows, read by `v` elements: what none exceeds wherever a row begins, and none.
     """
-    if v:
-        return (("run", -(-(p.n + v - 1) // p.b)), ("longer", 0))
-    run, longer = divmod(p.n, p.b)
-    return (("run", run), ("longer", longer))
+    return (-(-(p.n + v - 1) // p.b), 0) if v else divmod(p.n, p.b)
 
 
 def _certify(p: Problem, device: Device, group: int) -> tuple[Launch, int]:
@@ -171,12 +167,11 @@ def _certify(p: Problem, device: Device, group: int) -> tuple[Launch, int]:
         QUICK=0,
         GROUPS=0,
     )
-    lengths = _bucket_fields(p)
-    run, longer = (value for _, value in lengths)
+    run, longer = _lengths(p)
     droppers = p.b if run > p.kb else longer if run == p.kb else 0
     fields = (
-        *(*lengths, ("rows", p.rows), ("range", buckets), ("droppers", droppers)),
-        *(("entries", entries), ("group", group)),
+        *(("run", run), ("longer", longer), ("rows", p.rows), ("range", buckets)),
+        *(("droppers", droppers), ("entries", entries), ("group", group)),
     )
     grid = min(p.rows, MAX_GRID)
     launch = Launch(kernel, grid, threads, 4 * (places + marks), fields=fields, certifies=True)

@@ -180,7 +180,8 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     extract = team == 32 and not merge and tiling.passes == 1
     extract = extract and p.k <= MAX_EXTRACT and tiling.v * p.kb <= 4
 
-    watched = 0 if held or cluster > 1 else watched_steps(p, device, tiling, walk.batch)
+    late = not (held or extract or cluster > 1)
+    watched = watched_steps(p, device, tiling, walk.batch) if late else 0
     inside = at_its_end(p, tiling, more, watched)
     shared = teams * (inside.shared if inside else aligned(places) * entry_bytes(p.dtype))
     if extract:
@@ -305,7 +306,8 @@ def _teams(p: Problem, device: Device) -> list[tuple[int, int]]:
         # Without clusters a row's time on one multiprocessor must not exceed two launches'.
         if p.n > 8192 and 2 * p.rows <= processors:
             return []
-        # … by 8 bytes where elements are narrow, for their lists take long to merge.
+        # No more threads than load a step by 8 bytes each, where elements are narrow: their lists
+        # take long to merge. Of wider ones as many as hide what memory takes.
         narrow = p.n <= 8192 or (itemsize_of(p.dtype) <= 2 and step <= 8 * 256)
         most = _lanes(p, 1) if narrow else max(512, _lanes(p, 1))
         return [(most, 1), (512, 1), (256, 1)]

@@ -25,7 +25,8 @@ __all__ = ["Tiling", "list_bytes", "tile_block", "tile_grid"]
 THREADS, SHARING_THREADS = 128, 256
 #: Bytes of neighbouring buckets that a block should read at each step, at least.
 _LEAST_RUN = 64
-#: Steps of a walk that are worth what the ends of an unaligned row cost; the kernels need two.
+#: Steps of a walk that are worth what the ends of an unaligned row cost. The kernels need a whole
+#: one: else the row would begin and end in the same chunk.
 _LEAST_CHUNKS = 4
 #: Shared memory for the lists of a block, at most: two blocks of a multiprocessor fit.
 _MOST_LISTS = 96 * 1024
@@ -144,7 +145,7 @@ def _tile_block(p: Problem, device: Device, team: int, cluster: int) -> Tiling |
         """Whether narrower loads cost less than what comes with these, of a team's threads."""
         uneven = cluster > 1 and p.b % v > 0  # needs parts, and these all buckets in one block
         merging = short and p.b < team * v
-        parted = 2 * share <= team * v  # the more so, the narrower elements and the longer lists
+        parted = 2 * share <= team * v  # parts of buckets, whose lists would be merged
         if itemsize_of(p.dtype) > 2:
             parted = few and parted and team * v < 4 * share and v * itemsize_of(p.dtype) == 16
         return uneven or merging or parted

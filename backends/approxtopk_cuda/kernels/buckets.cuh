@@ -23,9 +23,9 @@ struct Buckets {
     return INTERLEAVED ? bucket + step * p.b - lead_of(row) : bucket * p.run + (bucket < p.longer ? bucket : p.longer) + step;
   }
 
-  // Whether a bucket has that step. Of unaligned rows the first bucket may begin later, and `run` is the most that any has.
+  // Whether a bucket has that step, which some bucket has. Of unaligned rows what is in front has indices that wrap.
   __device__ bool has(u32 bucket, u32 step) const {
-    return step < p.run + (bucket < p.longer) && (!UNALIGNED || index_of(bucket, step) < p.n);
+    return UNALIGNED ? index_of(bucket, step) < p.n : step < p.run + (bucket < p.longer);
   }
 
   // Reads the elements of `count` buckets, N a thread at a time, bucket_at(i) being the i-th of them.

@@ -32,6 +32,7 @@ struct Chunk {
       word[0] = *at;
     }
 #else
+    if ((u64)at % bytes) __builtin_trap();
     word[0] = 0;
     for (int i = 0; i < V; ++i) ((Bits*)word)[i] = at[i];
 #endif

@@ -78,7 +78,7 @@ struct Losses {
 #if !REPAIR
 // What a thread knows of a row's certificate.
 struct Verdict {
-  Key most;         // the best key that any group lost; LATE: late; HELD: that is marked
+  Key most;         // the best key that any group lost; LATE: late; by quick selection: that is marked
   Entry<Key> open;  // tau, in one thread, where that leaves it open: it has that key or (LATE) a better one
 
   __device__ void give(const Params& p, u32 row, const Entry<Key>& tau) {
@@ -184,7 +184,7 @@ __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, 
       const u32 bucket = group_at(which[j]) * GROUP, step = begin + x / count;
       there[j] = step < p.run ? GROUP : bucket < p.longer ? p.longer - bucket : 0;
       index[j] = buckets.index_of(bucket, step);
-      if (there[j] >= GROUP && (!UNALIGNED || (index[j] < p.n && index[j] + GROUP <= p.n))) {
+      if (there[j] >= GROUP && (!UNALIGNED || index[j] <= p.n - GROUP)) {
         chunks[j].load(row + index[j]);
       } else {
 #pragma unroll

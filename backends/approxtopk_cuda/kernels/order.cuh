@@ -59,7 +59,8 @@ template <u32 BINS, bool TIES> struct Numbering {
   __device__ u32 operator()(Key key, u32 position, u32& inside) const {
     if (apart && key == tie) return bins + bin_of(~position - least_position, ~0u - least_position, inside);
     const Key scaled = scale(key, position);
-    // What has a better key than the ties may come behind `least_position`: then none of them comes before it.
+    // What is better than the ties may scale below `least`. Then it is before all of them, so that none of them is in the
+    // list, and what is shares the last bin.
     return bin_of(TIES && scaled < least ? 0 : scaled - least, greatest - least, inside);
   }
 };

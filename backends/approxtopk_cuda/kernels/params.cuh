@@ -32,7 +32,7 @@ struct Params {
   u32 width;        // sort: of the runs that a pass merges
   u32 entries;      // repair: places of a row for what it gathers
   u32 range;        // certify: buckets that are looked at together
-  u32 run, longer;  // exactness: buckets have `run` elements, the first `longer` of them one more
+  u32 run, longer;  // exactness: buckets have `run` elements, the first `longer` of them one more; UNALIGNED: at most, 0
   u32 droppers;     // certify: the first so many are longer than kb, so that they drop elements
   u32 group;        // certify: buckets that share a best key lost
   u32 watched;      // certificates: the last steps of a walk, of which it is noted what is dropped, a multiple of BATCH

@@ -21,7 +21,7 @@ struct Place {
   i64 element_step;
   u32 first, stride, length;
   u32 steps, rest;  // length / stride, length % stride
-  u32 index;        // of the element base[0] in its row
+  u32 index;        // of the element base[0] in its row; UNALIGNED: it wraps, where that is in front
 #if UNALIGNED
   u32 lead;         // base[0] is the first chunk's; the row begins so many elements behind it
 #endif
@@ -78,9 +78,9 @@ template <class F> __device__ inline void walk(Queues& queues, const Place& plac
 #endif
   u32 steps = place.steps;  // of V elements each
 #if UNALIGNED
-  const u32 last = place.first < place.lead;  // the row begins inside of this step, which is the last to be met
+  const u32 cut = place.first < place.lead;  // whether the row begins inside of step 0, which is met last and alone
 #else
-  const u32 last = 0;
+  const u32 cut = 0;
 #endif
 #if !EVEN
   if (place.first < place.rest) {
@@ -98,7 +98,7 @@ template <class F> __device__ inline void walk(Queues& queues, const Place& plac
 #if EVEN
   walk_batch<!LATE>(queues, at, pitch, steps);  // by less arithmetic: queues are known to be empty
 #else
-  u32 odd = (steps - last) % BATCH;
+  u32 odd = (steps - cut) % BATCH;
   if (odd) {  // the batch that is not full goes first, so that its loads too are in flight together
     Chunk chunks[BATCH];
 #pragma unroll
@@ -118,12 +118,12 @@ template <class F> __device__ inline void walk(Queues& queues, const Place& plac
   }
 #endif
 #if LATE
-  walk_batches<false>(queues, at, pitch, steps, place.watched + last);
+  walk_batches<false>(queues, at, pitch, steps, place.watched + cut);
   begin_watch();
 #endif
-  walk_batches<true>(queues, at, pitch, steps, last);
+  walk_batches<true>(queues, at, pitch, steps, cut);
 #if UNALIGNED
-  if (last) insert_partial<true>(queues, place, 0, place.lead, V);
+  if (cut) insert_partial<true>(queues, place, 0, place.lead, V);
 #endif
 }
 __device__ inline void walk(Queues& queues, const Place& place) {
