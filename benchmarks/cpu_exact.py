@@ -19,6 +19,8 @@ import numpy as np
 from cpu import RECALL, check, machine, normal, summary, take_turns
 
 import approxtopk
+from approxtopk import Request
+from approxtopk_numpy.fast import by_cheapest_buckets
 
 #: rows, n, k: k of n / 100 or less.
 WORKLOADS = [
@@ -34,7 +36,8 @@ Case = dict[str, object]
 
 def adversaries(arr: np.ndarray, k: int) -> dict[str, np.ndarray]:
     """The same values, or one alone, where stage 1 loses most or most elements tie."""
-    n, width = arr.shape[-1], max(2048, 4 * k)  # buckets of the NumPy backend's own stage 1
+    n = arr.shape[-1]
+    width = by_cheapest_buckets(Request(arr.shape, "float32", "cpu", 1, k, n, 1)).b
     crowded = arr.copy()
     columns = crowded[:, : n // width * width].reshape(len(arr), -1, width)[:, :, : k // 8 + 1]
     columns[:] = np.sort(columns + 10.0, axis=1)  # each better than what came before

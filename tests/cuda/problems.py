@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
+import numpy as np
+
 from approxtopk.backend import count_candidates
 from approxtopk_cuda import Problem
 
@@ -78,3 +80,15 @@ def some_problems() -> list[Problem]:
     found.append(problem(3, 10**6, 50000, 100000, 1, sorted=True))
     found.append(problem(3, 10**6, 100000, 100000, 1, sorted=True))
     return found
+
+
+def ties_of_two_steps(rows: int) -> np.ndarray:
+    """Rows of 16 steps over 1000 buckets: 1000 ones in three steps, and 500 more in the next.
+
+    With a few of these the last results come early in their step, and the step before ends in the
+    same bin of positions.
+    """
+    arr = np.zeros((rows, 16000), np.int8)
+    for step, (begin, end) in enumerate(((0, 300), (300, 600), (600, 1000), (0, 500))):
+        arr[:, step * 1000 + begin : step * 1000 + end] = 1
+    return arr

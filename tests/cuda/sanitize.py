@@ -23,7 +23,8 @@ from typing import Any
 
 import test_certify
 from adversaries import rows_for
-from test_gpu import DTYPES, check, fill, make_request, random_case
+from gpu_cases import check, fill, make_request, random_case
+from problems import DTYPES
 
 from approxtopk import Request
 

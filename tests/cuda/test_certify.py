@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from problems import DTYPES
 
 torch = pytest.importorskip("torch")
 
@@ -19,11 +20,6 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
-
-DTYPES = (
-    *("float16", "bfloat16", "float32", "float64"),
-    *("int8", "int16", "int32", "int64", "uint8"),
-)
 
 
 def request_for(rng: random.Random, dtype: str) -> Request:

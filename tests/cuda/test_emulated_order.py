@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from problems import problem
+from problems import problem, ties_of_two_steps
 from test_emulated_problems import check
 
 from approxtopk_cuda import Device
@@ -60,16 +60,9 @@ KINDS: list[tuple[int, str, Device, tuple[int, ...], str, dict[str, Any]]] = [
 def test_equal_elements_of_a_step_and_the_next_are_in_one_bin_of_positions(
     dtype: str, tmp_path: Path
 ) -> None:
-    """Elements of 8 and 16 bits are put in order by position; their keys have steps.
-
-    The last results come early in their step, and the one before ends in the same bin.
-    """
-    b = 1000
-    p = problem(2, 16 * b, b + 5, b, 2, dtype, sorted=True)
-    arr = np.zeros((2, 16 * b), dtype)
-    for step, (begin, end) in enumerate(((0, 300), (300, 600), (600, 1000), (0, 500))):
-        arr[:, step * b + begin : step * b + end] = 1
-    plan = check(p, DEVICE, arr, tmp_path)
+    """Elements of 8 and 16 bits are put in order by position; their keys have steps."""
+    p = problem(2, 16000, 1005, 1000, 2, dtype, sorted=True)
+    plan = check(p, DEVICE, ties_of_two_steps(2).astype(dtype), tmp_path)
     assert dict(plan.launches[-1].kernel.defines)["BINNED"] != "0"
 
 

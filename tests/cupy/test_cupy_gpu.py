@@ -30,7 +30,7 @@ def test_the_kernels_serve_cupy_arrays() -> None:
 def test_answers_are_those_of_the_torch_backend(block: int) -> None:
     """Bit for bit and in the same order, whatever the layout."""
     torch = pytest.importorskip("torch")
-    from test_gpu import random_case
+    from gpu_cases import random_case
 
     from approxtopk.backend import Request
     from approxtopk_cupy import select as on_cupy
