@@ -95,8 +95,8 @@ def topk(
     index_dtype : {"int64", "int32"} or dtype, optional
         Type of the indices; int64 by default.
     certificate : bool, default False
-        Whether to tell, for each row, if its answer is exact. It costs little, and changes nothing
-        about the answer.
+        Whether to tell, for each row, if its answer is exact. It costs little. The answer is the
+        same; where it is not `sorted`, it may be in another order.
     backend : str, optional
         Name of the backend to use, as listed by `approxtopk.backends`.
     out : (array, array), optional

@@ -53,15 +53,20 @@ def same_sets(a: Any, b: Any) -> Any:
 
 
 def check(arr: Any, request: Request) -> None:
-    """Certificates tell the truth, exact answers are exact, and either leaves the other alone."""
+    """Certificates tell the truth and change no answer, and exact answers are exact."""
     from approxtopk_torch import cuda
 
     true = exact_indices(arr, request.k, request.largest)
     before = bits_of(arr).clone()
     plain = cuda.topk(arr, request)
     *approximate, certificate = cuda.topk(arr, replace(request, certificate=True))
-    assert torch.equal(plain[1], approximate[1])
-    assert torch.equal(bits_of(plain[0]), bits_of(approximate[0]))
+    # Kernels with and without certificates may take other loads, and unsorted results of rows that
+    # begin anywhere lie by these.
+    if request.sorted or request.n * arr.element_size() % 16 == 0:
+        assert torch.equal(plain[1], approximate[1])
+    assert same_sets(plain[1], approximate[1]).all()
+    for values, indices in (plain, approximate):
+        assert torch.equal(bits_of(values), before.gather(-1, indices.long()))
     assert torch.equal(certificate, same_sets(plain[1], true)), "a certificate is wrong"
 
     values, indices = cuda.topk(arr, replace(request, exact=True))
