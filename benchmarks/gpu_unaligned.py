@@ -45,8 +45,8 @@ def time_rows(request: Request) -> dict[str, Any]:
     torch_too = measure(lambda x: x.topk(request.k, sorted=False), buffers, 2).median
     print(
         f"{rows:6d} {n:7d} {request.k:5d} {request.dtype:9s} ({request.b}, {request.kb}) {took}, "
-        f"with certificate {with_it}, recall {recall:.4f}, {torch_too / took.median:.1f} x torch.topk, "
-        f"{cuda.kernel(request)}",
+        f"with certificate {with_it}, recall {recall:.4f}, "
+        f"{torch_too / took.median:.1f} x torch.topk, {cuda.kernel(request)}",
         flush=True,
     )
     return {

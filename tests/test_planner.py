@@ -281,15 +281,14 @@ def test_widths():
 def sweep():
     """What was measured on a GPU, and how much longer than the best plan the planner's may take.
 
-    The cost model is fitted to ten workloads. A plan knows nothing of rows, nor of the dtype: of 32
-    rows of 4096 half of the elements would best be candidates, which takes 0.2 µs less and, where
-    such rows are many, half as long again as the best plan; of bfloat16 twice as many buckets would
-    suit 64 rows.
+    The cost model is fitted to ten workloads, and knows nothing of rows, nor of the dtype: few long
+    rows would have fewer candidates, which a block selects from for each; 64 of bfloat16 twice as
+    many buckets, which takes 0.8 µs less.
     """
     results = Path(__file__).parent.parent / "benchmarks" / "results" / "gpu-sweep-h200.json"
     for case in json.loads(results.read_text())["workloads"]:
         size = f"{case['rows']}x{case['n']}-{case['k']}-{case['dtype']}"
-        margin = 1.12 if size == "64x131072-64-bfloat16" else 1.1 if case["fitted"] else 1.35
+        margin = 1.12 if size == "64x131072-64-bfloat16" else 1.1 if case["fitted"] else 1.2
         yield pytest.param(case, margin, id=size)
 
 
