@@ -6,12 +6,14 @@ Run: PYTHONPATH=.:backends:benchmarks python -m gpu_exact [json]
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from gpu_timing import Time, inputs, measure, save
 
-from approxtopk import Request
+from approxtopk import Request, plan
 from approxtopk_torch import cuda
 
 #: rows, n, k, dtype; the best exact peer, µs; the plan to compare with, of recall 0.99; plans
@@ -30,14 +32,35 @@ WORKLOADS = [
 ]
 
 
-def worst(arr: torch.Tensor, request: Request) -> torch.Tensor:
-    """Rows whose greatest elements fill as few buckets as can be, better and better as they go."""
-    full = (request.k - 1) // request.kb
+def packed(arr: torch.Tensor, request: Request, apart: int) -> torch.Tensor:
+    """Rows whose greatest elements fill as few buckets as can be, better and better as they go.
+
+    These buckets are `apart` others from each other. A thread reads up to 16 neighbours together,
+    and all of them again for one.
+    """
+    b, n = request.b, request.n
+    full = min((request.k - 1) // request.kb, b // apart)
     hard = arr.clone()
-    rows = hard[:, : request.n // request.b * request.b].unflatten(1, (-1, request.b))
+    rows = hard[:, : n // b * b].unflatten(1, (-1, b))[:, :, : full * apart : apart]
     step = torch.arange(rows.shape[1], device=arr.device, dtype=torch.float32)
-    rows[:, :, :full] = (rows[:, :, :full].float() * 0.1 + 8 + step[:, None]).to(arr.dtype)
+    rows.copy_((rows.float() * 0.1 + 8 + step[:, None]).to(arr.dtype))
     return hard
+
+
+def rising(arr: torch.Tensor) -> torch.Tensor:
+    return arr.sort(1).values
+
+
+#: Inputs that make exact answers slow, from a random one and the request.
+SLOW: dict[str, Callable[[torch.Tensor, Request], torch.Tensor]] = {
+    "packed": lambda arr, request: packed(arr, request, 1),
+    "packed, 8 apart": lambda arr, request: packed(arr, request, 8),
+    "packed, 16 apart": lambda arr, request: packed(arr, request, 16),
+    "constant": lambda arr, request: torch.ones_like(arr),
+    "two values": lambda arr, request: (arr > 1).to(arr.dtype),
+    "rising": lambda arr, request: rising(arr),
+    "falling": lambda arr, request: rising(arr).flip(1),
+}
 
 
 def check(arr: torch.Tensor, request: Request) -> None:
@@ -52,10 +75,38 @@ def time_request(request: Request, buffers: list[torch.Tensor]) -> Time:
     return measure(lambda x: cuda.topk(x, request), buffers)
 
 
+def time_plan(
+    b: int, kb: int, base: Request, buffers: list[torch.Tensor], slow: bool
+) -> dict[str, Any]:
+    """Check and time an exact answer by a plan, and the slowest of all inputs if that is asked."""
+    request = replace(base, b=b, kb=kb, exact=True)
+    check(buffers[0], request)
+    took = time_request(request, buffers)
+    plain = time_request(replace(request, exact=False), buffers)
+    *_, given = cuda.topk(buffers[0], replace(request, exact=False, certificate=True))
+    worst = {}
+    for name, make in SLOW.items() if slow else ():
+        hard = [make(arr, request) for arr in buffers[:2]]
+        check(hard[0], request)
+        worst[name] = measure(lambda x: cuda.topk(x, request), hard, 3).median
+    return {
+        "b": b,
+        "kb": kb,
+        "us": took.median,
+        "low": took.low,
+        "high": took.high,
+        "approximate_us": plain.median,
+        "certified": given.float().mean().item(),
+        "worst": worst,
+        "kernel": cuda.kernel(request),
+    }
+
+
 def main() -> None:
     results = []
     for rows, n, k, dtype, peer, near, plans in WORKLOADS:
-        buffers = inputs(rows, n, getattr(torch, dtype))
+        # Of single rows so many that those which need repair are there in their share.
+        buffers = inputs(rows, n, getattr(torch, dtype), least=16 if rows == 1 else 2)
         topk = measure(lambda x, k=k: x.topk(k, sorted=False), buffers, 3).median
         base = Request((rows, n), dtype, "cuda:0", 1, k, *near)
         approximate = time_request(base, buffers)
@@ -70,34 +121,18 @@ def main() -> None:
             f"{held:.3f} of the rows",
             flush=True,
         )
+        chosen = plan(n, k, recall=1.0)
         for b, kb in plans:
-            request = Request((rows, n), dtype, "cuda:0", 1, k, b, kb, exact=True)
-            hard = [worst(arr, request) for arr in buffers[:4]]
-            for arr in (buffers[0], hard[0]):
-                check(arr, request)
-            took = time_request(request, buffers)
-            plain = time_request(replace(request, exact=False), buffers)
-            slow = measure(lambda x, r=request: cuda.topk(x, r), hard, 3)
-            *_, given = cuda.topk(buffers[0], replace(request, exact=False, certificate=True))
-            results.append(
-                {
-                    **common,
-                    "b": b,
-                    "kb": kb,
-                    "us": took.median,
-                    "low": took.low,
-                    "high": took.high,
-                    "approximate_us": plain.median,
-                    "certified": given.float().mean().item(),
-                    "worst_us": slow.median,
-                    "kernel": cuda.kernel(request),
-                }
-            )
+            planned = (b, kb) == (chosen.b, chosen.kb)
+            result = time_plan(b, kb, base, buffers, planned)
+            results.append({**common, **result, "planned": planned})
+            worst = "".join(f", {name} {us:.1f}" for name, us in result["worst"].items())
             print(
-                f"    {b:6d} {kb} exact {took}, plain {plain}, "
-                f"{took.median / approximate.median:.2f} x recall 0.99, "
-                f"{topk / took.median:.1f} x topk, worst {slow.median:.1f}, "
-                f"certified {results[-1]['certified']:.3f}, {cuda.kernel(request)}",
+                f"    {b:6d} {kb} exact {result['us']:8.1f}, "
+                f"plain {result['approximate_us']:8.1f}, "
+                f"{result['us'] / approximate.median:.2f} x recall 0.99, "
+                f"{topk / result['us']:.1f} x topk, certified {result['certified']:.3f}, "
+                f"{result['kernel']}{worst}",
                 flush=True,
             )
         del buffers

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,10 +33,10 @@ class Time:
         return f"{self.median:8.1f} ±{(self.high - self.low) / 2:.1f}"
 
 
-def inputs(rows: int, n: int, dtype: torch.dtype) -> list[torch.Tensor]:
-    """Different random buffers, together beyond L2."""
+def inputs(rows: int, n: int, dtype: torch.dtype, least: int = 2) -> list[torch.Tensor]:
+    """Different random buffers, together beyond L2, at least so many."""
     size = rows * n * torch.empty((), dtype=dtype).element_size()
-    count = max(2, -(-ROTATED // size))
+    count = max(least, -(-ROTATED // size))
     buffers = []
     for seed in range(min(count, 64)):
         torch.manual_seed(seed)
@@ -78,9 +80,22 @@ def measure(
     return Time(statistics.median(times), min(times), max(times))
 
 
+def commit() -> str:
+    """The commit that is measured, with a plus where files differ from it."""
+    command = ["git", "describe", "--always", "--abbrev=7", "--exclude=*", "--dirty=+"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return os.environ.get("APPROXTOPK_COMMIT", "unknown")
+
+
 def save(path: str, **data: Any) -> None:
-    """Write results as JSON, with the device, torch's version and the date."""
+    """Write results as JSON, with the commit, the device, torch's version and the date.
+
+    Where git is missing the commit can be told by the environment, as APPROXTOPK_COMMIT.
+    """
     header = {"device": torch.cuda.get_device_name(), "torch": torch.__version__}
+    header["commit"] = commit()
     with open(path, "w") as file:
         json.dump({**header, "date": time.strftime("%Y-%m-%d"), **data}, file, indent=1)
 

@@ -19,10 +19,13 @@ __all__ = ["DriverError", "Load", "OutputLayout", "Program", "device_of", "load"
 #: From kernels and a device's ordinal to the driver's handles (CUfunction) of them.
 Load = Callable[[Sequence[Kernel], int], list[int]]
 
+_STATIC_SHARED = 1  # CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES
 _MAX_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _SHARED_CARVEOUT = 9  # CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT
 _CLUSTER_DIMENSION = 4  # CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
 _BEGINS_EARLY = 6  # CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
+_LAUNCH_CARVEOUT = 14  # CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT
+_KNOWS_LAUNCH_CARVEOUT = 12080  # the driver, since CUDA 12.8
 _UNCHECKED_SHARED = 32 * 1024  # more, with what a kernel has statically, must be asked for
 
 #: struct Params of params.cuh: 8 pointers, rows, 9 strides, 23 numbers, and up to a multiple of 8.
@@ -93,8 +96,17 @@ def device_of(ordinal: int) -> Device:
         arch=f"sm_{major}{minor}",
         multiprocessors=attribute(16),
         shared_per_block=attribute(97),
+        shared_in_all=attribute(81),
+        shared_reserved=attribute(111),
         clusters=major >= 9,
     )
+
+
+@functools.cache
+def _version() -> int:
+    value = ctypes.c_int()
+    _check("cuDriverGetVersion", ctypes.byref(value))
+    return value.value
 
 
 def load(kernels: Sequence[Kernel], ordinal: int) -> list[int]:
@@ -114,17 +126,45 @@ def _handle(kernel: Kernel, arch: str, ordinal: int) -> int:
     return function.value or 0
 
 
-_shared: dict[int, int] = {}
-_shared_lock = threading.Lock()
+_asked: dict[int, tuple[int, int]] = {}  #: of a function, dynamic shared memory and carve-out
+_asked_lock = threading.Lock()
 
 
-def _allow_shared(function: ctypes.c_void_p, needed: int) -> None:
-    """Asks for dynamic shared memory beyond what every kernel may have."""
-    with _shared_lock:
-        if needed > _shared.get(function.value or 0, _UNCHECKED_SHARED):
-            _check("cuFuncSetAttribute", function, _MAX_SHARED, needed)
-            _check("cuFuncSetAttribute", function, _SHARED_CARVEOUT, 100)
-            _shared[function.value or 0] = needed
+def carveout(launch: Launch, device: Device, static: int, blocks: int) -> int:
+    """Percent of a multiprocessor's shared memory that a launch should have there.
+
+    That is for as many blocks as will run there at once, up to `blocks`: the rest is L1, and what
+    is on its way from memory has a place in it. A kernel declares `static` bytes for each block.
+    """
+    grid = launch.grid * (2 if launch.lets_next else 1)  # and that of the next call
+    resident = min(blocks, -(-grid // device.multiprocessors))
+    each = static + launch.shared + device.shared_reserved
+    return min(100, -(-100 * resident * each // device.shared_in_all))
+
+
+def _ask_shared(function: ctypes.c_void_p, launch: Launch, device: Device) -> int:
+    """Allows a launch its dynamic shared memory; the carve-out that it wants.
+
+    Where a launch can't say it by itself its function has the most that any of them wants: with
+    too little there would be fewer blocks.
+    """
+    blocks, static = ctypes.c_int(), ctypes.c_int()
+    with _asked_lock:
+        shared, most = _asked.get(function.value or 0, (_UNCHECKED_SHARED, 0))
+        if launch.shared > shared:
+            shared = launch.shared
+            _check("cuFuncSetAttribute", function, _MAX_SHARED, shared)
+        _check("cuFuncSetAttribute", function, _SHARED_CARVEOUT, 100)  # else fewer are counted
+        _check(
+            "cuOccupancyMaxActiveBlocksPerMultiprocessor",
+            *(ctypes.byref(blocks), function, launch.block, ctypes.c_size_t(launch.shared)),
+        )
+        _check("cuFuncGetAttribute", ctypes.byref(static), _STATIC_SHARED, function)
+        wanted = carveout(launch, device, static.value, blocks.value)
+        most = max(most, wanted)
+        _check("cuFuncSetAttribute", function, _SHARED_CARVEOUT, most)
+        _asked[function.value or 0] = shared, most
+    return wanted
 
 
 @dataclass(frozen=True)
@@ -157,7 +197,7 @@ class _Step:
         numbers: dict[str, int],
         strides: tuple[int, ...],
         function: int,
-        begins_early: bool,
+        ordinal: int,
     ):
         numbers = {**numbers, **dict(launch.fields), "lets_next": int(launch.lets_next)}
         params = pack_params((0,) * 8, strides, numbers)
@@ -165,11 +205,14 @@ class _Step:
         self.arguments = (ctypes.c_void_p * 1)(ctypes.addressof(self.params))
         self.swapped = launch.swapped
         self.function = ctypes.c_void_p(function)
-        _allow_shared(self.function, launch.shared)
+        device = device_of(ordinal)
+        wanted = _ask_shared(self.function, launch, device)
         self.config = _Config((launch.grid, 1, 1), (launch.block, 1, 1), launch.shared)
-        cluster = _Attribute(_CLUSTER_DIMENSION, 0, (launch.cluster, 1, 1))
-        early = _Attribute(_BEGINS_EARLY, 0, (1,))
-        asked = [cluster] * (launch.cluster > 1) + [early] * begins_early
+        asked = [_Attribute(_CLUSTER_DIMENSION, 0, (launch.cluster, 1, 1))] * (launch.cluster > 1)
+        if device.clusters:  # kernels wait for the stream by themselves; team.cuh
+            asked.append(_Attribute(_BEGINS_EARLY, 0, (1,)))
+        if _version() >= _KNOWS_LAUNCH_CARVEOUT:
+            asked.append(_Attribute(_LAUNCH_CARVEOUT, 0, (wanted,)))
         self.attributes = (_Attribute * len(asked))(*asked)
         self.config.attributes = self.attributes
         self.config.attribute_count = len(asked)
@@ -215,9 +258,8 @@ class Program:
             *(out.index_outer, out.index_inner_stride, out.index_step),
         )
         handles = load([launch.kernel for launch in schedule.launches], ordinal)
-        early = device_of(ordinal).clusters  # kernels wait for the stream by themselves; team.cuh
         self._steps = [
-            _Step(launch, numbers, strides, handle, early)
+            _Step(launch, numbers, strides, handle, ordinal)
             for launch, handle in zip(schedule.launches, handles, strict=True)
         ]
         keys = schedule.entries * schedule.key_bytes

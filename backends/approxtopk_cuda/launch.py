@@ -7,9 +7,10 @@ from dataclasses import replace
 from approxtopk.backend import itemsize_of
 
 from .exactness import at_its_end, certified, lost_group, watched_steps
-from .order import MAX_SORT, binned, bins_of, sort_launches, sort_places
+from .order import MAX_SORT, binned, sort_launches, sort_places
 from .problem import MAX_GRID, Device, Launch, Problem, Schedule
 from .short import short
+from .teams import certify_space, crowded, merges, static_space, teams_for
 from .tiling import Tiling, list_bytes, tile_block, tile_grid
 from .variants import (
     LIMITS,
@@ -150,9 +151,13 @@ def _fused(p: Problem, device: Device) -> Launch | None:
     if p.sorted and p.k > MAX_SORT:
         return None
     # Rather a larger team than more results than its bins can put in order.
-    ways = sorted(_teams(p, device), key=lambda way: p.sorted and not binned(p, way[0]))
+    ways = sorted(teams_for(p, device), key=lambda way: p.sorted and not binned(p, way[0]))
     tries = (_fused_by(p, device, team, cluster) for team, cluster in ways)
-    return next((launch for launch in tries if launch is not None), None)
+    first = next((launch for launch in tries if launch is not None), None)
+    if first is None or not crowded(p, device, first):
+        return first
+    larger = (launch for launch in tries if launch is not None and not merges(launch))
+    return next((launch for launch in larger if not crowded(p, device, launch)), first)
 
 
 def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | None:
@@ -186,9 +191,9 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     shared = teams * (inside.shared if inside else aligned(places) * entry_bytes(p.dtype))
     if extract:
         shared = 0
-    fixed = _space(p, team)
+    fixed = static_space(p, team)
     if inside:
-        fixed += _certify_space(p) + (_told_space(p, tiling.v, team * cluster) if held else 0)
+        fixed += certify_space(p) + (_told_space(p, tiling.v, team * cluster) if held else 0)
     if shared + teams * fixed > device.shared_per_block:
         return None
     name = "extract" if extract else "fused"
@@ -253,19 +258,6 @@ def _fused_walk(p: Problem, device: Device, tiling: Tiling, least: int) -> tuple
     return _walk(p, tiling, least, more=0 if device.halves else 10)
 
 
-def _space(p: Problem, team: int) -> int:
-    """Static shared memory of a team, and a little more; see select.cuh."""
-    bins = bins_of(team)
-    room = 352 if team >= 256 else 96
-    key = key_bytes(p.dtype)
-    return 4 * bins + 2 * key * room + 64 * key + 512
-
-
-def _certify_space(p: Problem) -> int:
-    """Static shared memory of a team for certificate and repair; see hidden.cuh."""
-    return 640 + 96 * key_bytes(p.dtype)
-
-
 def _told_space(p: Problem, v: int, threads: int) -> int:
     """The same for what `threads` of all blocks tell of what they dropped; see losslist.cuh."""
     key = key_bytes(p.dtype)
@@ -288,54 +280,12 @@ def _groups(k: int, places: int, threads: int) -> int:
     return 0
 
 
-def _teams(p: Problem, device: Device) -> list[tuple[int, int]]:
-    """Pairs (threads of a team, blocks of a cluster) to try, the preferred one first."""
-    processors = device.multiprocessors
-    places = p.b * p.kb
-    if p.rows >= 4 * processors:
-        # A warp needs no barriers, but long rows need twice as many of them as are resident.
-        fill = p.n <= 1024 or 32 * p.rows >= 2 * 1024 * processors
-        teams = [(32, 1)] if places <= 512 and fill else []
-        best = 128 if places <= 4096 else 256
-        return teams + [(team, 1) for team in (best, 256, 512, 128)]
-    step = p.b * itemsize_of(p.dtype)  # bytes of an element of each bucket
-    if p.rows > processors:
-        # No more threads than load a step at once, 16 bytes each: parts would have to be merged.
-        return [(256, 1), (512, 1)] if step <= 16 * 256 else [(512, 1), (256, 1)]
-    if p.n <= 8192 or 2 * p.rows > processors or not device.clusters:
-        # Without clusters a row's time on one multiprocessor must not exceed two launches'.
-        if p.n > 8192 and 2 * p.rows <= processors:
-            return []
-        # No more threads than load a step by 8 bytes each, where elements are narrow: their lists
-        # take long to merge. Of wider ones as many as hide what memory takes.
-        narrow = p.n <= 8192 or (itemsize_of(p.dtype) <= 2 and step <= 8 * 256)
-        most = _lanes(p, 1) if narrow else max(512, _lanes(p, 1))
-        return [(most, 1), (512, 1), (256, 1)]
-    cluster = 2
-    while cluster < 8 and 2 * cluster * p.rows <= processors:
-        cluster *= 2
-    if 4 * cluster * p.rows < processors and p.n > 65536:
-        return []
-    most = _lanes(p, cluster)
-    return [(most, cluster), (512, cluster), (256, cluster)]
-
-
-def _lanes(p: Problem, cluster: int) -> int:
-    """No more threads than take all buckets at once, for parts would have to be merged.
-
-    They load 16 bytes each, but 8 of 16-bit elements where that makes 512 of 256.
-    """
-    lanes = p.b * itemsize_of(p.dtype) // (16 * cluster)
-    half = lanes == 256 and itemsize_of(p.dtype) == 2
-    return 1024 if lanes > 512 else 512 if lanes > 256 or half else 256
-
-
 # ---- stage 2 ------------------------------------------------------------------------------------
 
 
 def _most_splits(p: Problem, device: Device) -> int:
     """Blocks that may share a bucket: stage 2 merges their lists in its shared memory."""
-    space = device.shared_per_block - _space(p, 1024)
+    space = device.shared_per_block - static_space(p, 1024)
     space -= sort_places(p, 1024) * entry_bytes(p.dtype)
     return max(1, space // (p.b * p.kb * entry_bytes(p.dtype)) - 1)
 
@@ -346,7 +296,7 @@ def _select(
     places = p.b * p.kb
     sort = 0 if listed else sort_places(p, 1024)
     entry = entry_bytes(p.dtype)
-    room = device.shared_per_block - _space(p, 1024)
+    room = device.shared_per_block - static_space(p, 1024)
     lists = places * splits if splits > 1 else 0
     shared = aligned(places + max(lists, sort)) * entry
     fits = splits > 1 or shared <= room

@@ -18,7 +18,9 @@ class Device:
 
     arch: str = "sm_90"
     multiprocessors: int = 132
-    shared_per_block: int = 227 * 1024  #: with opt-in
+    shared_per_block: int = 227 * 1024  #: bytes of shared memory, with opt-in
+    shared_in_all: int = 228 * 1024  #: of a multiprocessor
+    shared_reserved: int = 1024  #: of each block, by the driver
     clusters: bool = True  #: compute capability 9.0 and later
 
     @property

@@ -10,12 +10,13 @@ import pytest
 from problems import KINDS, every_problem, problem
 
 from approxtopk_cuda import Device, Launch, Problem, Schedule, schedule
-from approxtopk_cuda.variants import entry_bytes
+from approxtopk_cuda.driver import carveout
+from approxtopk_cuda.variants import Kernel, entry_bytes
 
 DEVICES = {
-    "sm_80": Device("sm_80", 108, 163 * 1024, clusters=False),
+    "sm_80": Device("sm_80", 108, 163 * 1024, 164 * 1024, clusters=False),
     "sm_90": Device(),
-    "sm_120": Device("sm_120", 170, 99 * 1024),
+    "sm_120": Device("sm_120", 170, 99 * 1024, 100 * 1024),
 }
 
 
@@ -215,6 +216,47 @@ def test_results_are_put_in_order_where_they_are() -> None:
 def test_whose_blocks_may_come_before_the_end(shape: Any, lets: list[bool]) -> None:
     launches = planned(problem(*shape), Device()).launches
     assert [launch.lets_next for launch in launches] == lets
+
+
+@pytest.mark.parametrize(
+    ("shape", "more", "threads"),
+    [
+        ((1024, 50256, 50, 2048, 1), {}, 128),
+        ((1024, 128256, 50, 4096, 1), {}, 256),  # of 128 there is room for six blocks, not eight
+        ((640, 128256, 50, 4096, 1), {}, 128),  # for as many as there are
+        ((700, 65536, 64, 2048, 2), {}, 128),
+        ((700, 65536, 64, 2048, 2), {"certificate": True}, 256),  # five
+        ((1024, 50257, 50, 2560, 1), {"alignment": 4}, 128),
+        ((1024, 50257, 50, 2560, 1), {"alignment": 4, "certificate": True}, 256),  # leaves no L1
+        ((1024, 32000, 50, 2560, 1), {"certificate": True}, 128),  # by whole lines that is enough
+        ((1024, 131072, 64, 8192, 1), {}, 512),
+        ((1024, 131072, 2048, 4096, 3), {}, 512),
+        ((4096, 16384, 64, 512, 2), {}, 128),
+        ((4096, 16384, 64, 512, 12), {}, 128),  # others would have to merge lists
+    ],
+)
+def test_many_rows_have_teams_whose_threads_all_find_room(
+    shape: Any, more: Any, threads: int
+) -> None:
+    assert planned(problem(*shape, **more), Device()).launches[0].block == threads
+
+
+@pytest.mark.parametrize(
+    ("grid", "shared", "blocks", "lets_next", "kilobytes"),
+    [
+        (64, 98304, 2, False, 96 + 4 + 1),  # one block, of two that there is room for
+        (64, 98304, 2, True, 96 + 4 + 1),  # the next call's find others
+        (128, 98304, 2, True, 2 * (96 + 4 + 1)),  # or a place beside this one's
+        (1024, 16384, 9, False, 8 * (16 + 4 + 1)),
+        (10**6, 16384, 9, False, 9 * (16 + 4 + 1)),
+    ],
+)
+def test_shared_memory_is_carved_out_for_the_blocks_that_there_are(
+    grid: int, shared: int, blocks: int, lets_next: bool, kilobytes: int
+) -> None:
+    kernel = Kernel("fused", "fused", ())
+    launch = Launch(kernel, grid, 256, shared, lets_next=lets_next)
+    assert carveout(launch, Device(), 4096, blocks) == -(-kilobytes * 100 // 228)
 
 
 @pytest.mark.parametrize(
