@@ -184,9 +184,9 @@ def resolve(*signature: Any) -> Resolved:
     """
     try:
         return _resolve_cached(*signature)
-    except TypeError:
-        # An argument that can't be hashed, or a bad one: say which, without the cache.
-        return _resolve(*signature)
+    except TypeError:  # an argument that can't be hashed, or a bad one: below it says which
+        pass
+    return _resolve(*signature)  # outside of `except`, so that its error is the only one shown
 
 
 def _resolve(

@@ -97,6 +97,19 @@ def test_an_earlier_good_call_does_not_hide_an_error() -> None:
             approxtopk.topk(ARRAY, **arguments)
 
 
+def test_an_error_comes_alone() -> None:
+    """Not with another one "during handling" of which it was raised."""
+    for error, arguments in [
+        (TypeError, {"recall": "high"}),
+        (TypeError, {"largest": 1}),
+        (TypeError, {"index_dtype": "int16"}),
+        (ValueError, {"recall": 1.5}),
+    ]:
+        with pytest.raises(error) as caught:
+            approxtopk.topk(ARRAY, 5, **arguments)
+        assert caught.value.__context__ is None
+
+
 @pytest.mark.parametrize("k", [5, np.int64(5), np.uint8(5), np.array(5)])
 def test_integers_of_every_kind(k) -> None:
     assert approxtopk.topk(ARRAY, k, b=np.int32(10), axis=np.int8(-1)).values.shape == (3, 5)
