@@ -62,7 +62,7 @@ def each(choices: Iterable[tuple[str, str]]) -> list[Any]:
 def test_rows_that_begin_anywhere(name: str, promise: str, tmp_path: Path) -> None:
     multiprocessors, p = PROBLEMS[name]
     p = replace(p, alignment=itemsize_of(p.dtype), **{} if promise == "none" else {promise: True})
-    device = Device("sm_90", multiprocessors)
+    device = Device("sm_90", multiprocessors, shared_in_all=1 << 30)
     plan = schedule(p, device)
     assert isinstance(plan, Schedule)
     (launch,) = plan.launches
@@ -99,4 +99,4 @@ def test_what_hides_in_the_first_and_the_last_chunk(
                 best = 50 + rng.permutation(70)[: at.size]
                 best[0] = 120 + i  # the end itself, which its bucket keeps
                 at[:70] = best if p.largest else -best
-        check(p, Device("sm_90", multiprocessors), arr, tmp_path)
+        check(p, Device("sm_90", multiprocessors, shared_in_all=1 << 30), arr, tmp_path)
