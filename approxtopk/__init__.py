@@ -1,4 +1,4 @@
-"""Approximate top-k for any array on any device.
+"""Approximate top-k with a recall known beforehand, for arrays on CPUs and GPUs.
 
 >>> import numpy as np, approxtopk
 >>> x = np.random.default_rng(0).standard_normal((4, 65536))

@@ -70,39 +70,40 @@ def topk(
     arr : array
         Any array that an installed backend serves (NumPy, torch, CuPy, …), of rank at least 1,
         any strides, dtype float16, bfloat16, float32, float64, int8, int16, int32, int64 or
-        uint8. Never modified, and not copied where it is contiguous.
+        uint8. Never modified. Not copied if C-contiguous with `axis` last; for other layouts it
+        depends on the backend.
     k : int
-        How many elements to select per row, in [0, n], n being the length of `axis`.
+        Number of elements to select per row, in [0, n], n being the length of `axis`.
     b : int, optional
-        Number of buckets, in [1, n]. Without `kb` and `recall`: ``kb = ceil(k / b)``.
+        Number of buckets, in [1, n]. Alone: ``kb = ceil(k / b)``, whatever its recall.
     kb : int, optional
-        Elements kept per bucket, in [1, ceil(n / b)]. Without `b`: the cheapest `b` for it.
+        Elements kept per bucket, in [1, ceil(n / b)]. Without `b`: the cheapest `b` that
+        reaches the recall with it.
     recall : float, optional
-        Expected recall to plan for, in (0, 1]; default 0.95 where neither `b` nor `kb` is given.
-        1.0 is exact, for every input: the rows in which a bucket may have dropped one of the true
-        top-k are found, and these buckets alone are read again. With both `b` and `kb` only 1.0
-        can be given.
+        Expected recall to plan for, in (0, 1]; recall is the share of the true top-k that is
+        returned. Default 0.95 unless `b` is given. 1.0 is exact for every input: what the plan
+        misses is found and mended. With both `b` and `kb` only 1.0 can be given.
     axis : int, default -1
         Axis to select along.
     largest : bool, default True
         Largest elements, or smallest. NaN counts as the greatest in both directions.
     sorted : bool, default False
-        Best first, ties by index; else the order is unspecified (but always the same, for arrays
-        that lie alike in memory).
+        Best first, ties by index. Otherwise the order is unspecified; it is the same in every
+        run if strides are equal and addresses equal modulo 16.
     interleaved : bool, default True
         Element ``i`` is in bucket ``i % b``. If False buckets are runs, the first ``n % b`` of
         them one element longer.
     index_dtype : {"int64", "int32"} or dtype, optional
-        Type of the indices; int64 by default.
+        Type of the indices; int64 by default (int32 for JAX arrays without `jax_enable_x64`).
     certificate : bool, default False
-        Whether to tell, for each row, if its answer is exact. It costs little. The answer is the
-        same; where it is not `sorted`, it may be in another order.
+        Also return, for each row, whether its answer is exact. The same elements are selected;
+        unless `sorted`, their order may differ.
     backend : str, optional
         Name of the backend to use, as listed by `approxtopk.backends`.
     out : (array, array), optional
         Where to write values and indices: the shapes, dtypes and device of the result, any
-        strides, overlapping neither each other nor `arr`. A pair with `certificate` too, whose
-        booleans are a new array always.
+        strides, overlapping neither each other nor `arr`. A pair with `certificate` too; the
+        booleans are always a new array.
     dim : int, optional
         Another name for `axis`.
 
@@ -122,10 +123,14 @@ def topk(
     ------
     ValueError
         An argument out of range, fewer candidates than `k`, all three of `b`, `kb` and a `recall`
-        below 1, rank 0, or an `out` that doesn't fit.
+        below 1, rank 0, an unknown `backend`, or an `out` that doesn't fit.
     TypeError
-        An argument of the wrong type, an unsupported dtype, or an array that no installed
-        backend serves (`NoBackendError`).
+        An argument of the wrong type, an unsupported dtype, or a masked array.
+    NoBackendError
+        No installed backend, or not the chosen one, can serve the call. A TypeError.
+    RuntimeError
+        A GPU kernel could not be compiled or launched, or would have to be compiled while a CUDA
+        graph is captured: make the same call once before.
 
     See Also
     --------
@@ -134,13 +139,16 @@ def topk(
 
     Notes
     -----
-    O(n log kb) comparisons per row and one read of the input. Sources: "Approximate Top-k for
-    Increased Parallelism" (arXiv 2412.04358, algorithm of section 2); "A Faster Generalized
-    Two-Stage Approximate Top-K" (arXiv 2506.04165), for kb > 1 with a second stage.
+    O(n kb) operations per row at most, and about one read of the input: the CPU backends read
+    parts of it again to find the indices, exact answers what may have been missed. Sources:
+    "Approximate Top-k for Increased Parallelism" (arXiv 2412.04358, algorithm of section 2);
+    "A Faster Generalized Two-Stage Approximate Top-K" (arXiv 2506.04165), for kb > 1 with a
+    second stage.
 
     Examples
     --------
-    >>> import numpy as np, approxtopk
+    >>> import numpy as np
+    >>> import approxtopk
     >>> scores = np.random.default_rng(0).standard_normal((2, 100_000), dtype="float32")
     >>> values, indices = approxtopk.topk(scores, 10, recall=0.99)
     >>> values.shape, bool((np.take_along_axis(scores, indices, -1) == values).all())

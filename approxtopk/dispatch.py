@@ -40,9 +40,9 @@ class BackendStatus:
     array_types, device_kinds : tuple of str
         What it serves.
     devices : tuple of str
-        Those it has found on this machine, in words; empty where it doesn't tell.
+        Those it has found on this machine, in words; empty if it doesn't say.
     priority : int
-        The greatest wins.
+        Among backends of one class the greatest wins.
     extra : str
         What to install for it, as in ``pip install 'approxtopk[extra]'``.
     origin : str
@@ -98,13 +98,17 @@ def use_backend(name: str) -> Iterator[None]:
     Parameters
     ----------
     name : str
-        As in `backends`. A ``backend=`` argument still has the last word; the environment
-        variable ``APPROXTOPK_BACKEND``, read at import, does the same for a whole process.
+        As in `backends`. A ``backend=`` argument overrides it; the environment variable
+        ``APPROXTOPK_BACKEND``, read at import, does the same for a whole process.
 
     Raises
     ------
     ValueError
         No backend has that name.
+
+    Notes
+    -----
+    It holds for the current thread or asyncio task, not for threads started inside the block.
 
     Examples
     --------
@@ -130,7 +134,7 @@ def known(name: Any) -> Declared:
 
 
 def register(plugin: Any, name: str | None = None) -> None:
-    """Add a plug-in by hand, where installing a package with an entry point is too much.
+    """Add a plug-in to the running process, without installing a package.
 
     Parameters
     ----------
@@ -145,7 +149,7 @@ def register(plugin: Any, name: str | None = None) -> None:
     PluginError
         A backend of that name is there already.
     TypeError, ValueError
-        The plug-in doesn't keep the contract, or is registered already.
+        The plug-in doesn't declare backends as it should, or is registered already.
     """
     registry.register(plugin, name)
     for forget in _caches:

@@ -12,7 +12,7 @@ from .planner import Plan
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a call would do, as told by `explain`; ``str()`` of it is a short report.
+    """What a call would do, as returned by `explain`; ``str()`` of it is a short report.
 
     Attributes
     ----------
@@ -26,16 +26,16 @@ class Explanation:
         The plan's; on randomly ordered values.
     repair_probability : float
         The share of rows whose true top-k the two stages are expected to miss, on randomly ordered
-        values: repaired where the answer is to be exact, else without a certificate.
+        values: repaired if the answer is to be exact, otherwise without a certificate.
     read_again_bytes : float
-        What is expected to be read again of all rows for a certificate or repair by that plan. A
-        backend that looks at the whole array twice anyway has no need to.
+        Bytes of all rows expected to be read again for a certificate or repair by that plan.
+        Backends may read less; those that read the array twice anyway read nothing again.
     workspace_bytes : int
         Extra memory besides the output.
     certificate : bool
         Whether a boolean per row was asked for.
     passed_over : dict
-        Backends of higher preference, each with the reason why it does not serve the call.
+        Backends that were preferred but skipped, each with the reason.
     """
 
     backend: str
@@ -98,7 +98,8 @@ def explain(
 
     Examples
     --------
-    >>> import numpy as np, approxtopk
+    >>> import numpy as np
+    >>> import approxtopk
     >>> why = approxtopk.explain(np.zeros(1000), 10, b=100, kb=1, backend="numpy")
     >>> why.backend, why.plan.candidates, round(why.expected_recall, 3)
     ('numpy', 100, 0.96)

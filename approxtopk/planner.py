@@ -59,8 +59,8 @@ class Plan:
     def repair_probability(self) -> float:
         """Probability that what stages 1 and 2 find in a row isn't its true top-k.
 
-        On randomly ordered values. Such a row is repaired where the answer is to be exact, and
-        else has no certificate.
+        On randomly ordered values. Such a row is repaired if the answer is to be exact; otherwise
+        it gets no certificate.
         """
         return repair_probability(self.n, self.k, self.b, self.kb) if self.n else 0.0
 
@@ -87,16 +87,15 @@ def plan(
     k : int
         How many elements are wanted, in [0, n].
     recall : float, optional
-        Expected recall to reach, in (0, 1]; 1.0 is exact for every input. Default 0.95, where
-        neither `b` nor `kb` is given. Beside both only 1.0 is: the answer found by that plan is
-        then repaired where it is not exact.
+        Expected recall to reach, in (0, 1]; 1.0 is exact for every input. Default 0.95 unless `b`
+        is given. With both `b` and `kb` only 1.0 can be given: that plan is used, and what it
+        misses is repaired.
     b : int, optional
-        Number of buckets, in [1, n]. Alone: ``kb = ceil(k / b)``. With `recall`: the smallest
-        `kb` that reaches it.
+        Number of buckets, in [1, n]. Alone: ``kb = ceil(k / b)``, whatever its recall. With
+        `recall`: the smallest `kb` that reaches it (at 1.0 the cheapest).
     kb : int, optional
-        Elements kept per bucket. Alone or with `recall`: the cheapest `b` for it, which is
-        wider than the recall needs where that spares kernels a merge. With `b`: as given, in
-        [1, ceil(n / b)].
+        Elements kept per bucket. Alone or with `recall`: the cheapest `b` that reaches the
+        recall, which may be more than the smallest. With `b`: as given, in [1, ceil(n / b)].
 
     Returns
     -------
@@ -108,12 +107,12 @@ def plan(
         An argument out of range, fewer candidates than `k`, or all three of `recall`, `b`, `kb`
         with a `recall` below 1.
     TypeError
-        An argument that is no integer (or, for `recall`, no real number).
+        An argument that isn't an integer (or, for `recall`, a real number).
 
     Notes
     -----
-    Pure arithmetic, cached, well under a millisecond; only `b` with `recall` may take up to a
-    second, where a bucket holds many thousands of the top k. The recall model is that of
+    Pure arithmetic, cached, a few milliseconds at most; only `b` with `recall` can take seconds,
+    where a bucket holds billions of the top k. The recall model is that of
     "Approximate Top-k for Increased Parallelism" (arXiv 2412.04358) with exact hypergeometric
     probabilities; see `expected_recall`.
 

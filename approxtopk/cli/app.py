@@ -15,7 +15,7 @@ from .plan import plan
 from .select import select
 
 app = typer.Typer(
-    help="Approximate top-k for any array on any device, with the recall known beforehand.",
+    help="Approximate top-k for arrays on CPUs and GPUs, with the recall known beforehand.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
