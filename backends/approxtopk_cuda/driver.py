@@ -26,6 +26,10 @@ _CLUSTER_DIMENSION = 4  # CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
 _BEGINS_EARLY = 6  # CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
 _LAUNCH_CARVEOUT = 14  # CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT
 _KNOWS_LAUNCH_CARVEOUT = 12080  # the driver, since CUDA 12.8
+
+#: What the kernels need: the driver as CUDA writes versions, and compute capability.
+OLDEST_DRIVER = 12000
+OLDEST_DEVICE = (8, 0)
 _UNCHECKED_SHARED = 32 * 1024  # more, with what a kernel has statically, must be asked for
 
 #: struct Params of params.cuh: 8 pointers, rows, 9 strides, 23 numbers, and up to a multiple of 8.
@@ -83,7 +87,16 @@ def _fail(call: str, code: int) -> NoReturn:
 
 @functools.cache
 def device_of(ordinal: int) -> Device:
-    """What the launch policy must know of a device."""
+    """What the launch policy must know of a device.
+
+    Raises
+    ------
+    DriverError
+        There is no driver, or it is too old, or the device is.
+    """
+    if _version() < OLDEST_DRIVER:
+        found, needed = (f"{v // 1000}.{v % 1000 // 10}" for v in (_version(), OLDEST_DRIVER))
+        raise DriverError(f"the CUDA kernels need a driver of CUDA {needed} or newer, not {found}")
     _check("cuInit", 0)
 
     def attribute(number: int) -> int:
@@ -92,6 +105,11 @@ def device_of(ordinal: int) -> Device:
         return value.value
 
     major, minor = attribute(75), attribute(76)
+    if (major, minor) < OLDEST_DEVICE:
+        raise DriverError(
+            f"the CUDA kernels need compute capability {'.'.join(map(str, OLDEST_DEVICE))} or "
+            f"newer, not {major}.{minor}"
+        )
     return Device(
         arch=f"sm_{major}{minor}",
         multiprocessors=attribute(16),

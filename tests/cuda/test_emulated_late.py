@@ -15,8 +15,8 @@ from approxtopk_cuda import Device, Problem, Schedule, schedule
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
-#: So small that five rows are many: blocks of 128 or 256 threads, and a warp a row for forty, all of
-#: which find room.
+#: So small that five rows are many: blocks of 128 or 256 threads, and a warp a row for forty, which
+#: all find room.
 DEVICE = Device("sm_90", 1, shared_in_all=1 << 30)
 
 #: Queues of every kind, of one place and more; one pass over buckets or several; blocks and warps
