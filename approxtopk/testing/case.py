@@ -82,6 +82,14 @@ def run(select: Select, case: Case) -> Selected:
     return Selected(as_rows(values, case.axis), as_rows(indices, case.axis))
 
 
+def same_selection(what: str, case: Case, got: Selected, expected: Selected) -> None:
+    """Equal index sets per row; equal indices if sorted."""
+    one, other = got.indices, expected.indices
+    if not case.sorted:
+        one, other = np.sort(one, axis=1), np.sort(other, axis=1)
+    require((one == other).all(), what + ": indices {} and {}", one, other)
+
+
 def require(condition: Any, message: str, *details: Any) -> None:
     """`assert` that survives ``python -O``; `details` fill the message's braces if it's needed."""
     if not condition:

@@ -14,7 +14,7 @@ import numpy as np
 import approxtopk
 
 from . import oracle
-from .case import Case, Select, Selected, require, run
+from .case import Case, Select, Selected, require, run, same_selection
 from .dtypes import Array, bits_of
 from .exactness import law_r, law_s, law_t, law_u
 from .oracle import Number
@@ -273,14 +273,6 @@ def same_bits(what: str, got: Array, expected: Array) -> None:
     for place in np.argwhere(one != other)[:1]:
         where, bits = tuple(place.tolist()), (one[*place], other[*place])
         require(False, what + ": at {} the bits are {:#x}, not {:#x}", where, *bits)
-
-
-def same_selection(what: str, case: Case, got: Selected, expected: Selected) -> None:
-    """Equal index sets per row; equal indices if sorted."""
-    one, other = got.indices, expected.indices
-    if not case.sorted:
-        one, other = np.sort(one, axis=1), np.sort(other, axis=1)
-    require((one == other).all(), what + ": indices {} and {}", one, other)
 
 
 def _never_lower(select: Select, case: Case, more: Case) -> None:

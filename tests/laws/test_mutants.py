@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from approxtopk.testing import EDGE_CASES, LAWS, MUTANTS, Selection, check_edge_case, check_law
@@ -22,6 +23,20 @@ def test_mutant_is_killed(mutant: type[Selection]) -> None:
     for letter in MUTANTS[mutant]:
         with pytest.raises(AssertionError, match=f"law {letter} is broken"):
             check_law(letter, mutant(), max_examples=400, shrink=False)
+
+
+class OtherOrder(Selection):
+    """With a certificate, results that needn't be sorted come worst first."""
+
+    def __call__(self, *args, **how):
+        values, indices, *exact = super().__call__(*args, **how)
+        if exact and not how["sorted"]:
+            values, indices = (np.flip(found, how["axis"]) for found in (values, indices))
+        return values, indices, *exact
+
+
+def test_a_certificate_may_go_with_another_order() -> None:
+    check_law("u", OtherOrder(), max_examples=100)
 
 
 def test_every_law_kills() -> None:
