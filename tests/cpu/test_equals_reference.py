@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 from cpu_cases import DTYPES, Case, cases
@@ -9,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import approxtopk
+from approxtopk import Request
+from approxtopk.testing import LAWS, Subject, adversaries
 
 quick = settings(
     max_examples=60,
@@ -35,6 +39,15 @@ def check(case: Case, backend: str, array: np.ndarray | None = None, axis: int =
     np.testing.assert_array_equal(indices, expected)
 
 
+def check_exactness(case: Case, backend: str) -> None:
+    """An exact answer is the reference's, and a certificate tells whether another is."""
+    how = {**case.how, "sorted": True}
+    got = approxtopk.topk(case.rows, case.k, backend=backend, certificate=True, **how)
+    exact = approxtopk.topk(case.rows, case.k, backend=backend, recall=1.0, **how)
+    np.testing.assert_array_equal(exact.indices, case._replace(how=case.exactly()).expected())
+    np.testing.assert_array_equal(got.exact, (got.indices == exact.indices).all(axis=1))
+
+
 @pytest.mark.parametrize(("dtype", "queues"), KERNELS)
 @quick
 @given(data=st.data())
@@ -47,6 +60,24 @@ def test_numba(dtype: str, queues: tuple[int, ...], data: st.DataObject) -> None
 @given(case=cases("float32", (1, 2)))
 def test_numba_on_many_threads(many_threads: None, case: Case) -> None:
     check(case, "numba")
+    check_exactness(case, "numba")
+
+
+def test_a_row_that_threads_share_is_certified(many_threads: None) -> None:
+    """By plans that may miss something; the queues are as long as in the test before."""
+    from approxtopk_numba.launch import launch
+
+    backend, certified = Subject("numba"), [0, 0]
+    made = (adversaries("float32", 1, seed, (500, 3000)) for seed in range(16))
+    for case in chain.from_iterable(made):
+        plan = (case.k, case.b, case.kb, case.largest, case.sorted, case.interleaved)
+        if case.kb > 2 or launch(Request((1, case.n), "float32", "cpu", 1, *plan)).parts == 1:
+            continue
+        for letter in "rstu":
+            LAWS[letter](backend, case)
+        *_, exact = backend(case.array, case.k, **case.arguments, certificate=True)
+        certified[int(exact[0])] += 1
+    assert min(certified) >= 20
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -119,11 +150,7 @@ def test_without_memory(no_memory: None, backend: str, dtype: str, data: st.Data
         pytest.importorskip("numba")
     case = data.draw(cases(dtype, (2,) if backend == "numba" else (1, 3, 20)))
     check(case, backend)
-    how = {**case.how, "sorted": True}
-    got = approxtopk.topk(case.rows, case.k, backend=backend, certificate=True, **how)
-    exact = approxtopk.topk(case.rows, case.k, backend=backend, recall=1.0, **how)
-    np.testing.assert_array_equal(exact.indices, case._replace(how=case.exactly()).expected())
-    np.testing.assert_array_equal(got.exact, (got.indices == exact.indices).all(axis=1))
+    check_exactness(case, backend)
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
