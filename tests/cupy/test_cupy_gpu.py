@@ -121,7 +121,11 @@ def test_threads() -> None:
 # ---- graphs -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("more", [{}, {"certificate": True}], ids=["plain", "certificate"])
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"certificate": True}, {"certificate": True, "recall": 1.0}],
+    ids=["plain", "certificate", "exact"],
+)
 def test_a_graph_replays_on_changed_data(plan: Any, more: Any) -> None:
     """Also where the pool's memory has been given to others since the capture."""
     arr = normal(plan[0])
@@ -137,7 +141,7 @@ def test_a_graph_replays_on_changed_data(plan: Any, more: Any) -> None:
             arr[...] = fresh
             graph.launch(stream)
             stream.synchronize()
-            assert agrees(result[:2], fresh, plan)
+            assert agrees(result, fresh, plan, **more)
             assert all((other == 7).all() for other in others)
 
 

@@ -32,14 +32,14 @@ def select(arr: Any, plan: Any, **more: Any) -> Any:
     return approxtopk.topk(arr, k, b=b, kb=kb, backend="cupy", sorted=True, **more)
 
 
-def expected(arr: Any, plan: Any) -> Any:
+def expected(arr: Any, plan: Any, **more: Any) -> Any:
     _, k, b, kb = plan
-    return approxtopk.topk(cupy.asnumpy(arr), k, b=b, kb=kb, sorted=True, backend="numpy")
+    return approxtopk.topk(cupy.asnumpy(arr), k, b=b, kb=kb, sorted=True, backend="numpy", **more)
 
 
-def agrees(result: Any, arr: Any, plan: Any) -> bool:
-    """Whether a result is what NumPy selects."""
-    pairs = zip(result, expected(arr, plan), strict=True)
+def agrees(result: Any, arr: Any, plan: Any, **more: Any) -> bool:
+    """Whether a result, with its certificate if it has one, is what NumPy selects."""
+    pairs = zip(result, expected(arr, plan, **more), strict=True)
     return all((to_numpy(got) == wanted).all() for got, wanted in pairs)
 
 

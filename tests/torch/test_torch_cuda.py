@@ -7,7 +7,7 @@ import threading
 
 import pytest
 import torch
-from answers import bits, check, tensor
+from answers import bits, check, reference, tensor
 
 import approxtopk
 from approxtopk_torch import native
@@ -163,8 +163,16 @@ def test_triton_stands_in_where_no_cuda_kernel_can_be_compiled(
 
 def test_the_native_way_on_the_device() -> None:
     """What runs where neither CUDA nor Triton kernels can be compiled."""
+    torch.manual_seed(0)  # of either kind some rows are exact, some not
     for kind in ("ties", "nan"):
         arr = tensor(kind, torch.bfloat16, 5, 3001).cuda()
-        request = approxtopk.Request((5, 3001), "bfloat16", "cuda:0", 1, 20, 100, 2, sorted=True)
-        on_cpu = dataclasses.replace(request, device="cpu")
-        assert torch.equal(native.topk(arr, request)[1].cpu(), native.topk(arr.cpu(), on_cpu)[1])
+        request = approxtopk.Request((5, 3001), "bfloat16", "cuda:0", 1, 20, 25, 2, sorted=True)
+        true = reference(arr, 20, recall=1.0)
+        for how in ({}, {"certificate": True}, {"certificate": True, "exact": True}):
+            asked = dataclasses.replace(request, **how)
+            on_cpu = native.topk(arr.cpu(), dataclasses.replace(asked, device="cpu"))
+            values, indices, *exact = native.topk(arr, asked)
+            assert torch.equal(bits(values), bits(on_cpu[0]))
+            assert torch.equal(indices.cpu(), on_cpu[1])
+            assert not exact or torch.equal(exact[0].cpu(), (on_cpu[1] == true).all(1))
+        assert torch.equal(on_cpu[1], true)

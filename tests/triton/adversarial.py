@@ -39,13 +39,18 @@ KINDS: dict[str, Callable[[Generator, np.ndarray], np.ndarray]] = {
 def rows(
     seed: int, count: int, n: int, b: int, interleaved: bool, dtype: str, largest: bool
 ) -> np.ndarray:
-    """`count` rows of all kinds in turn; some of floats with NaN, infinities and both zeros."""
+    """`count` rows of all kinds in turn; some of floats with NaN, infinities and both zeros.
+
+    All but the first of a kind have three elements of the best ranks anywhere.
+    """
     rng = np.random.default_rng(seed)
     short, longer = divmod(n, b)
     runs = np.repeat(np.arange(b), short + (np.arange(b) < longer))
     bucket = np.arange(n) % b if interleaved else runs
     makers = list(KINDS.values())
     ranks = np.stack([makers[i % len(makers)](rng, bucket) for i in range(count)])
+    for row in ranks[len(makers) :]:  # or all rows of some kinds would be alike
+        row[rng.integers(0, n, 3)] = row.max() - rng.integers(0, 3, 3)
     kind = dtype_of(dtype)
     if np.dtype(kind).kind in "iu":  # the best is the last of its type
         info = np.iinfo(kind)

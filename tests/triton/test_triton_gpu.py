@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -91,11 +92,12 @@ EXACT = [
 @pytest.mark.parametrize("dtype", available_dtypes())
 @pytest.mark.parametrize("plan", EXACT, ids=str)
 def test_exact_and_certified_on_adversarial_rows(plan: Any, dtype: str) -> None:
-    """380 rows a case, certified and repaired: more than 20,000 in all."""
+    """380 rows a case, certified and repaired: more than 20,000 different ones in all."""
     n, k, b, kb, interleaved = plan
     backend = TritonBackend()
     for largest in (True, False):
         array = adversarial.rows(n + k, 190, n, b, interleaved, dtype, largest)
+        assert len({row.tobytes() for row in array}) >= 186
         how = {"largest": largest, "interleaved": interleaved}
         call = (array.shape, dtype, "cuda:0", 1, k, b, kb)
         wanted = adversarial.top(array, k, largest)
@@ -109,22 +111,29 @@ def test_exact_and_certified_on_adversarial_rows(plan: Any, dtype: str) -> None:
         assert (indices.cpu().numpy() == wanted).all()
 
 
-def test_repair_in_a_graph_and_again() -> None:
+def test_certificate_and_repair_in_a_graph_and_again() -> None:
+    torch.manual_seed(0)
     arr = torch.randn(64, 16384, device="cuda")
     arr[::2, ::64] += 9  # hidden in half of the rows
     request = Request((64, 16384), "float32", "cuda:0", 1, 64, 64, 4, exact=True)
+    asked = (request, replace(request, exact=False, certificate=True))
     backend = TritonBackend()
-    backend.topk(arr, request)
+    for each in asked:
+        backend.topk(arr, each)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        values, indices = backend.topk(arr, request)
+        (_, indices), (_, near, exact) = (backend.topk(arr, each) for each in asked)
     arr.copy_(arr.flip(0))
     answers = set()
     for _ in range(20):
         graph.replay()
-        answers.add(tuple(indices.flatten().tolist()))
+        answers.add((*indices.flatten().tolist(), *exact.tolist()))
     assert len(answers) == 1
-    assert torch.equal(values.sort(1, descending=True).values, arr.topk(64).values)
+    true = arr.sort(1, descending=True, stable=True).indices[:, :64].sort(1).values
+    assert torch.equal(indices.sort(1).values, true)
+    assert torch.equal(exact, (near.sort(1).values == true).all(1))
+    assert exact[::2].any()
+    assert not exact[1::2].any()
 
 
 def topk(arr: Any, k: int = 8, **how: Any) -> Any:
