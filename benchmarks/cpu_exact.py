@@ -20,6 +20,7 @@ from cpu import RECALL, check, machine, normal, summary, take_turns
 
 import approxtopk
 from approxtopk import Request
+from approxtopk_numba.launch import launch
 from approxtopk_numpy.fast import by_cheapest_buckets
 
 #: rows, n, k: k of n / 100 or less.
@@ -31,13 +32,19 @@ WORKLOADS = [
     (16, 131072, 1310),
 ]
 
+#: Into how many buckets each backend divides the rows of an exact request.
+LANES: dict[str, Callable[[Request], int]] = {
+    "numba": lambda request: launch(request).width,
+    "numpy": lambda request: by_cheapest_buckets(request).b,
+}
+
 Case = dict[str, object]
 
 
-def adversaries(arr: np.ndarray, k: int) -> dict[str, np.ndarray]:
+def adversaries(arr: np.ndarray, k: int, backend: str) -> dict[str, np.ndarray]:
     """The same values, or one alone, where stage 1 loses most or most elements tie."""
     n = arr.shape[-1]
-    width = by_cheapest_buckets(Request(arr.shape, "float32", "cpu", 1, k, n, 1)).b
+    width = LANES[backend](Request(arr.shape, "float32", "cpu", 1, k, n, 1))
     crowded = arr.copy()
     columns = crowded[:, : n // width * width].reshape(len(arr), -1, width)[:, :, : k // 8 + 1]
     columns[:] = np.sort(columns + 10.0, axis=1)  # each better than what came before
@@ -87,7 +94,7 @@ def exact(seconds: float) -> Iterator[Case]:
                 "exact": selection(arr, k, backend, 1.0),
                 "np.argpartition": lambda arr=arr, at=n - k: np.argpartition(arr, at, axis=-1),
             }
-            for name, hard in adversaries(arr, k).items():
+            for name, hard in adversaries(arr, k, backend).items():
                 assert check(hard, k, backend, recall=1.0) == 1.0
                 calls[name] = selection(hard, k, backend, 1.0)
             certificate = price(calls["approximate"], calls.pop("certified"))

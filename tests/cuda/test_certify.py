@@ -83,7 +83,7 @@ def check(arr: Any, request: Request) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("block", range(4))
 def test_random_plans(dtype: str, block: int) -> None:
-    """About 36,000 rows."""
+    """40,565 rows, of which 35,387 are no repetition of another one."""
     for seed in range(10 * block, 10 * block + 10):
         rng = random.Random(f"{seed} {dtype}")
         request = request_for(rng, dtype)
