@@ -153,9 +153,16 @@ def carveout(launch: Launch, device: Device, static: int, blocks: int) -> int:
 
     That is for as many blocks as will run there at once, up to `blocks`: the rest is L1, and what
     is on its way from memory has a place in it. A kernel declares `static` bytes for each block.
+
+    A cluster's blocks are neighbours, and not every multiprocessor has enough of them left. So where
+    clusters fill the device some need places for two blocks, and large ones get all there is.
     """
     grid = launch.grid * (2 if launch.lets_next else 1)  # and that of the next call
     resident = min(blocks, -(-grid // device.multiprocessors))
+    if launch.cluster > 1 and 2 * launch.grid > device.multiprocessors:
+        if launch.shared > _UNCHECKED_SHARED:
+            return 100
+        resident = blocks
     each = static + launch.shared + device.shared_reserved
     return min(100, -(-100 * resident * each // device.shared_in_all))
 

@@ -242,20 +242,22 @@ def test_many_rows_have_teams_whose_threads_all_find_room(
 
 
 @pytest.mark.parametrize(
-    ("grid", "shared", "blocks", "lets_next", "kilobytes"),
+    ("grid", "shared", "blocks", "how", "kilobytes"),
     [
-        (64, 98304, 2, False, 96 + 4 + 1),  # one block, of two that there is room for
-        (64, 98304, 2, True, 96 + 4 + 1),  # the next call's find others
-        (128, 98304, 2, True, 2 * (96 + 4 + 1)),  # or a place beside this one's
-        (1024, 16384, 9, False, 8 * (16 + 4 + 1)),
-        (10**6, 16384, 9, False, 9 * (16 + 4 + 1)),
+        (64, 98304, 2, {}, 96 + 4 + 1),  # one block, of two that there is room for
+        (64, 98304, 2, {"lets_next": True}, 96 + 4 + 1),  # the next call's find others
+        (128, 98304, 2, {"lets_next": True}, 2 * (96 + 4 + 1)),  # or a place beside this one's
+        (64, 32768, 3, {"cluster": 8}, 32 + 4 + 1),
+        (128, 32768, 3, {"cluster": 8}, 3 * (32 + 4 + 1)),  # of neighbours some may be taken
+        (128, 98304, 2, {"cluster": 8}, 228),
+        (1024, 16384, 9, {}, 8 * (16 + 4 + 1)),
+        (10**6, 16384, 9, {}, 9 * (16 + 4 + 1)),
     ],
 )
 def test_shared_memory_is_carved_out_for_the_blocks_that_there_are(
-    grid: int, shared: int, blocks: int, lets_next: bool, kilobytes: int
+    grid: int, shared: int, blocks: int, how: Any, kilobytes: int
 ) -> None:
-    kernel = Kernel("fused", "fused", ())
-    launch = Launch(kernel, grid, 256, shared, lets_next=lets_next)
+    launch = Launch(Kernel("fused", "fused", ()), grid, 256, shared, **how)
     assert carveout(launch, Device(), 4096, blocks) == -(-kilobytes * 100 // 228)
 
 

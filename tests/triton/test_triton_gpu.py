@@ -129,7 +129,7 @@ def test_certificate_and_repair_in_a_graph_and_again() -> None:
         graph.replay()
         answers.add((*indices.flatten().tolist(), *exact.tolist()))
     assert len(answers) == 1
-    true = arr.sort(1, descending=True, stable=True).indices[:, :64].sort(1).values
+    true = arr.sort(dim=1, descending=True, stable=True).indices[:, :64].sort(dim=1).values
     assert torch.equal(indices.sort(1).values, true)
     assert torch.equal(exact, (near.sort(1).values == true).all(1))
     assert exact[::2].any()
