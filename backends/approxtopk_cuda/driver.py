@@ -154,7 +154,7 @@ def carveout(launch: Launch, device: Device, static: int, blocks: int) -> int:
     That is for as many blocks as will run there at once, up to `blocks`: the rest is L1, and what
     is on its way from memory has a place in it. A kernel declares `static` bytes for each block.
 
-    A cluster's blocks are neighbours, and not every multiprocessor has enough of them left. So where
+    A cluster's blocks are neighbours, and not every multiprocessor has enough of them left. Where
     clusters fill the device some need places for two blocks, and large ones get all there is.
     """
     grid = launch.grid * (2 if launch.lets_next else 1)  # and that of the next call
