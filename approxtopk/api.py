@@ -96,8 +96,8 @@ def topk(
     index_dtype : {"int64", "int32"} or dtype, optional
         Type of the indices; int64 by default (int32 for JAX arrays without `jax_enable_x64`).
     certificate : bool, default False
-        Also return, for each row, whether its answer is exact. The same elements are selected;
-        unless `sorted`, their order may differ.
+        Also return, for each row, whether its answer is exact, usually for up to 5 % more time.
+        The same elements are selected; unless `sorted`, their order may differ.
     backend : str, optional
         Name of the backend to use, as listed by `approxtopk.backends`.
     out : (array, array), optional

@@ -28,8 +28,10 @@ class Explanation:
         The share of rows whose true top-k the two stages are expected to miss, on randomly ordered
         values: repaired if the answer is to be exact, otherwise without a certificate.
     read_again_bytes : float
-        Bytes of all rows expected to be read again for a certificate or repair by that plan.
-        Backends may read less; those that read the array twice anyway read nothing again.
+        Bytes of all rows expected to be read again for a certificate or repair by that plan, where
+        a backend reads flagged buckets and no more. The CUDA kernels read fewer of them on random
+        data, CPU backends read every array twice and nothing again, and what selects from whole
+        rows instead reads these.
     workspace_bytes : int
         Extra memory besides the output.
     certificate : bool

@@ -45,7 +45,10 @@ def topk(arr: Tensor, request: Request, out: Pair | None = None) -> Tensors:
 
 
 def select(rows: Tensor, request: Request) -> tuple[Tensor, Tensor]:
-    """Indices of the selected elements of rows of shape (..., n), and their certificates."""
+    """Indices of the selected elements of rows of shape (..., n), and their certificates.
+
+    An exact answer waits for the device, to know which rows to select from as a whole.
+    """
     length = _group_length(request)
     if length is not None:
         return groups.select(rows, request, length)
