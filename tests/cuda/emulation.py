@@ -27,7 +27,7 @@ def build(kernel: Kernel, folder: Path) -> Path:
     source = folder / f"{name}.cu"
     source.write_text(source_of(kernel.source).replace("extern __shared__", "extern"))
     library = folder / f"{name}.so"
-    command = ["g++", "-O1", "-std=c++17", "-w", "-shared", "-fPIC", "-fno-gnu-unique"]
+    command = ["g++", "-Og", "-std=c++17", "-w", "-shared", "-fPIC", "-fno-gnu-unique"]
     command += ["-o", str(library)]
     command += [f"-D{name}={value}" for name, value in kernel.defines]
     command += [f'-DKERNEL_SOURCES="{source}"', f"-DENTRY={kernel.entry}"]
