@@ -2,10 +2,12 @@
 // warps do together, in rising order in one block and in falling order in the next. It needs no GPU; what
 // depends on the order of threads between two barriers shows as a difference between blocks.
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #define __device__
@@ -25,10 +27,13 @@ struct Meeting {  // a barrier
   unsigned arrived = 0, round = 0;
 };
 
+static const unsigned STACK = 64 * 1024;
+
 struct Fiber {
-  ucontext_t context;
-  std::vector<char> stack;
-  bool done;
+  ucontext_t context;  // to begin with; jumps, which ask nothing of the system, do the rest
+  jmp_buf left;
+  std::unique_ptr<char[]> stack;
+  bool begun, done;
 };
 
 static std::vector<Fiber> fibers;
@@ -37,9 +42,17 @@ static std::vector<uint64_t> slots;  // what lanes show each other
 static Meeting block;
 static unsigned alive, current;
 static std::vector<unsigned> alive_in_warp;
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 
-inline void yield() { swapcontext(&fibers[current].context, &scheduler); }
+__attribute__((noinline)) static void yield() {
+  if (!_setjmp(fibers[current].left)) _longjmp(scheduler, 1);
+}
+__attribute__((noinline)) static void resume(Fiber& fiber) {
+  if (_setjmp(scheduler)) return;
+  if (fiber.begun) _longjmp(fiber.left, 1);
+  fiber.begun = true;
+  setcontext(&fiber.context);
+}
 
 inline void meet(Meeting& meeting, const unsigned& members) {
   const unsigned round = meeting.round;
@@ -208,7 +221,7 @@ static void thread_main() {
   fiber.done = true;
   --emulator::alive;
   --emulator::alive_in_warp[emulator::current / 32];
-  swapcontext(&fiber.context, &emulator::scheduler);
+  _longjmp(emulator::scheduler, 1);
 }
 
 extern "C" void begin(const void* params, unsigned grid, unsigned b, void* shared_by_cluster) {
@@ -228,12 +241,12 @@ extern "C" void begin(const void* params, unsigned grid, unsigned b, void* share
   block = Meeting();
   alive = THREADS;
   for (Fiber& fiber : fibers) {
-    fiber.stack.resize(64 * 1024);
-    fiber.done = false;
+    fiber.stack.reset(new char[STACK]);
+    fiber.begun = fiber.done = false;
     getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = fiber.stack.data();
-    fiber.context.uc_stack.ss_size = fiber.stack.size();
-    fiber.context.uc_link = &scheduler;
+    fiber.context.uc_stack.ss_sp = fiber.stack.get();
+    fiber.context.uc_stack.ss_size = STACK;
+    fiber.context.uc_link = nullptr;
     makecontext(&fiber.context, thread_main, 0);
   }
 }
@@ -244,9 +257,9 @@ extern "C" unsigned turn() {
   for (current = 0; current < THREADS; ++current) {
     if (fibers[current].done) continue;
     threadIdx.x = current;
-    swapcontext(&scheduler, &fibers[current].context);
+    resume(fibers[current]);
   }
-  if (!alive) std::vector<Fiber>().swap(fibers);  // their stacks take 64 MB
+  if (!alive) std::vector<Fiber>().swap(fibers);  // their stacks take up to 64 MB
   return alive;
 }
 
