@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import statistics
@@ -80,8 +81,9 @@ def measure(
     return Time(statistics.median(times), min(times), max(times))
 
 
+@functools.cache
 def commit() -> str:
-    """The commit that is measured, with a plus where files differ from it."""
+    """The commit that is measured, with a plus where files differ before any result is written."""
     command = ["git", "describe", "--always", "--abbrev=7", "--exclude=*", "--dirty=+"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

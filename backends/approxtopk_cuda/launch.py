@@ -156,8 +156,9 @@ def _fused(p: Problem, device: Device) -> Launch | None:
     first = next((launch for launch in tries if launch is not None), None)
     if first is None or not crowded(p, device, first):
         return first
-    larger = (launch for launch in tries if launch is not None and not merges(launch))
-    return next((launch for launch in larger if not crowded(p, device, launch)), first)
+    # Another team then that finds room for all of its threads, and merges no parts of buckets.
+    others = (launch for launch in tries if launch is not None and not merges(launch))
+    return next((launch for launch in others if not crowded(p, device, launch)), first)
 
 
 def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | None:
