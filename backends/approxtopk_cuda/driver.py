@@ -287,11 +287,7 @@ class Program:
             _Step(launch, numbers, strides, handle, ordinal)
             for launch, handle in zip(schedule.launches, handles, strict=True)
         ]
-        keys = schedule.entries * schedule.key_bytes
-        positions = schedule.entries * 4
-        spare = schedule.spare_entries * schedule.key_bytes
-        # Of keys, positions, spare keys, spare positions; keys first, which keeps them aligned.
-        self._offsets = (0, keys + spare, keys, keys + spare + positions)
+        self._offsets = schedule.scratch_offsets
         self._swapped = (*self._offsets[2:], *self._offsets[:2])
         self._lock = threading.Lock()
         self._launch = _driver().cuLaunchKernelEx

@@ -20,8 +20,10 @@ __all__ = ["at_its_end", "certified", "lost_group", "settle", "watched_steps"]
 
 #: Bytes of a row that a block holds at once: less work than a plan and its certificate.
 _HELD = 16 * 1024
-#: Elements of flagged buckets that a thread holds at a time; as in certify.cuh.
-_GATHERED = 2
+#: Blocks of a cluster that share a row's certificate and repair where rows are few.
+_CLUSTER = 8
+#: Words of flagged buckets that a thread reads at a time for repair, alone and in a cluster.
+_READ_AT_ONCE = {False: 2, True: 8}
 #: Shared memory that `SelectSpace` and `ResultSpace` take at most.
 _SPACE = 16 * 1024
 #: Rows, at most, of those worked on at the same time, that hide nothing dropped in the second half
@@ -136,10 +138,12 @@ def _certify(p: Problem, device: Device, group: int) -> tuple[Launch, int]:
 
     `group`: as `Launch.lost_group`, of stage 1.
     """
+    cluster = _CLUSTER if device.clusters and p.rows * _CLUSTER <= device.multiprocessors else 1
     threads = _threads(p, device)
+    gathered = 4 * _READ_AT_ONCE[cluster > 1] // key_bytes(p.dtype)
     words = (device.shared_per_block - _SPACE) // 4
     entry = entry_bytes(p.dtype) // 4  # words of one
-    entries = _entries(p, threads) if p.repair else 0
+    entries = _entries(p, threads * gathered) if p.repair else 0
     most = p.k // p.kb  # buckets that results can fill; tau's may be listed for nothing
     buckets, marks = p.b, -(-p.b // 4) + most
     shared = aligned(entries) * entry + min(marks, words // 2) <= words
@@ -166,6 +170,8 @@ def _certify(p: Problem, device: Device, group: int) -> tuple[Launch, int]:
         ALL=0,
         QUICK=0,
         GROUPS=0,
+        CLUSTER=cluster,
+        GATHERED=gathered,
     )
     run, longer = _lengths(p)
     droppers = p.b if run > p.kb else longer if run == p.kb else 0
@@ -173,9 +179,9 @@ def _certify(p: Problem, device: Device, group: int) -> tuple[Launch, int]:
         *(("run", run), ("longer", longer), ("rows", p.rows), ("range", buckets)),
         *(("droppers", droppers), ("entries", entries), ("group", group)),
     )
-    grid = min(p.rows, MAX_GRID)
-    launch = Launch(kernel, grid, threads, 4 * (places + marks), fields=fields, certifies=True)
-    return launch, 0 if shared else p.rows * entries
+    grid = min(p.rows * cluster, MAX_GRID)
+    launch = Launch(kernel, grid, threads, 4 * (places + marks), cluster, fields, certifies=True)
+    return launch, 0 if shared else p.rows * cluster * entries
 
 
 def _threads(p: Problem, device: Device) -> int:
@@ -185,7 +191,7 @@ def _threads(p: Problem, device: Device) -> int:
     return 128 if p.k <= 512 else 256
 
 
-def _entries(p: Problem, threads: int) -> int:
-    """Places for repair: for the k selected, and twice as many gathered."""
+def _entries(p: Problem, at_once: int) -> int:
+    """Places for repair: for the k selected, twice as many gathered, and so many read at once."""
     selected = 1 << (p.k - 1).bit_length() if p.sorted else p.k
-    return selected + 2 * p.k + _GATHERED * threads
+    return selected + 2 * p.k + at_once

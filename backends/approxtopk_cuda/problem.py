@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .variants import Kernel
+from .variants import Kernel, aligned
 
 __all__ = ["MAX_GRID", "Device", "Launch", "Problem", "Schedule"]
 
@@ -89,6 +89,23 @@ class Schedule:
     spare_entries: int = 0
 
     @property
+    def _ends(self) -> tuple[int, ...]:
+        """Where keys, spare keys, positions and spare positions end in scratch memory.
+
+        All begin at a multiple of 16 bytes: kernels write several neighbours at once.
+        """
+        entries, spare = aligned(self.entries), aligned(self.spare_entries)
+        keys = entries * self.key_bytes
+        all_keys = keys + spare * self.key_bytes
+        return keys, all_keys, all_keys + 4 * entries, all_keys + 4 * (entries + spare)
+
+    @property
     def scratch_bytes(self) -> int:
         """Bytes of scratch memory."""
-        return (self.entries + self.spare_entries) * (self.key_bytes + 4)
+        return self._ends[3]
+
+    @property
+    def scratch_offsets(self) -> tuple[int, int, int, int]:
+        """Where keys, positions, spare keys and spare positions begin in scratch memory."""
+        keys, all_keys, positions, _ = self._ends
+        return 0, all_keys, keys, positions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from approxtopk.backend import itemsize_of
@@ -28,6 +29,9 @@ _LEAST_RUN = 64
 #: Steps of a walk that are worth what the ends of an unaligned row cost. The kernels need a whole
 #: one: else the row would begin and end in the same chunk.
 _LEAST_CHUNKS = 4
+#: Blocks of a multiprocessor, at most, for one more or less to matter; and what share of the device
+#: must be won by smaller ones.
+_COUNTED, _EVENER = 4, 0.1
 #: Shared memory for the lists of a block, at most: two blocks of a multiprocessor fit.
 _MOST_LISTS = 96 * 1024
 
@@ -101,6 +105,13 @@ def tile_grid(p: Problem, device: Device, most_splits: int) -> Tiling:
         parts = most
         blocks = p.rows * -(-p.b * parts // space)
         splits = max(1, min(4 * device.multiprocessors // blocks, walkable // parts, most_splits))
+    elif parts > 1:
+        if p.kb > 1 and itemsize_of(p.dtype) in (1, 8) and space <= lists:
+            # Parts whose steps fit a byte: their queues are cheaper.
+            counted = _ceil_power_of_two(longest / 254)
+            parts = max(parts, counted if counted <= min(most, walkable) else 1)
+        if 2 * parts <= most and _evener(p.rows * p.b * parts / space, device):
+            threads //= 2
     if splits > 1:
         parts = max(parts, 2)
 
@@ -238,6 +249,12 @@ def _resident(p: Problem, device: Device, v: int, longest: int) -> int:
     """Threads of a multiprocessor, by their registers."""
     queues = queues_for(p.dtype, p.kb, longest, v, device.halves)
     return 65536 // registers(p.dtype, p.kb, v, queues).limit
+
+
+def _evener(blocks: float, device: Device) -> bool:
+    """Whether twice as many blocks of half the threads leave far less of the device idle."""
+    each = blocks / device.multiprocessors
+    return 1 <= each <= _COUNTED and 2 * math.ceil(each) >= math.ceil(2 * each) + _EVENER * each
 
 
 def _floor_power_of_two(x: float) -> int:

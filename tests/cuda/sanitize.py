@@ -58,6 +58,10 @@ PROVEN = (
     (9, 8195, 64, 2048, 1, {}),  # rows that begin anywhere
     (150, 16387, 2500, 4096, 2, {}),
     (16, 70_001, 300, 256, 2, {"sorted": True}),
+    (2, 2**17, 1000, 32768, 1, {}),  # a cluster certifies
+    (1, 70_000, 100, 10, 12, {"sorted": True}),  # not knowing what was lost
+    (1, 100_000, 8000, 30_000, 1, {}),  # in global memory
+    (20, 70_000, 300, 16384, 2, {}),  # a block certifies
 )
 
 

@@ -116,7 +116,9 @@ def test_random_plans(dtype: str, block: int) -> None:
         (4096, 256, 8, 32, 2, {"sorted": True, "largest": False}),
         (2, 2**21, 1024, 65536, 1, {}),
         (2, 2**21, 1024, 16384, 2, {"interleaved": False}),
+        (20, 2**18, 1024, 32768, 2, {}),  # too many rows for clusters to certify them
         (2, 300_000, 20_000, 30_000, 2, {}),  # gathered in global memory
+        (1, 100_000, 8000, 30_000, 1, {}),  # and what was lost is no multiple of 16 bytes
         (2, 300_000, 60_000, 30_000, 2, {}),  # candidates = k
         (1, 2**20, 3000, 2**18, 2, {}),  # counts of several ranges
         (1, 2**20, 100_000, 2**18, 2, {"interleaved": False}),

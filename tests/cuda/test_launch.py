@@ -117,6 +117,47 @@ def test_clusters_select_where_there_are_any() -> None:
         assert 8 * dict(second.fields)["tile"] >= 65536 or blocks == 1
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype", "more"),
+    [
+        ((1, 100_000, 8000, 30_000, 1), "bfloat16", {"repair": True}),  # 3,750 lost keys
+        ((1, 100_000, 20_001, 30_001, 1), "float64", {"sorted": True}),
+        (KINDS["parts over blocks"], "float32", {}),
+    ],
+)
+def test_parts_of_scratch_memory_are_aligned_and_apart(
+    shape: tuple[int, int, int, int, int], dtype: str, more: dict[str, Any]
+) -> None:
+    found = planned(problem(*shape, dtype, **more), Device())
+    entries = (found.entries, found.entries, found.spare_entries, found.spare_entries)
+    assert found.entries
+    end = 0
+    for begin, many, size in sorted(
+        zip(found.scratch_offsets, entries, 2 * (found.key_bytes, 4), strict=True)
+    ):
+        assert begin % 16 == 0
+        assert begin >= end
+        end = begin + many * size
+    assert end <= found.scratch_bytes < end + 64
+
+
+def test_clusters_certify_few_rows() -> None:
+    """As far as there are multiprocessors for them, each block with room of its own."""
+    for rows, device, blocks in (
+        (1, Device(), 8),
+        (16, Device(), 8),
+        (17, Device(), 1),
+        (1, DEVICES["sm_80"], 1),
+    ):
+        p = problem(rows, 2**23, 20_000, 65536, 1, repair=True)
+        found = planned(p, device)
+        last = found.launches[-1]
+        assert (last.kernel.entry, last.cluster, last.grid) == ("certify", blocks, rows * blocks)
+        macro, field = dict(last.kernel.defines), dict(last.fields)
+        assert (macro["CLUSTER"], macro["SHARED"]) == (str(blocks), "0")
+        assert found.entries >= rows * blocks * field["entries"]
+
+
 def test_a_warp_takes_a_row_only_where_they_are_many() -> None:
     def team(rows: int, n: int, b: int, kb: int) -> str:
         launch = planned(problem(rows, n, 64, b, kb), Device()).launches[0]

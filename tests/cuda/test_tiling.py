@@ -26,6 +26,20 @@ def test_buckets_are_split_where_it_is_worth_it(rows: int, n: int, parts: int) -
 
 
 @pytest.mark.parametrize(
+    ("b", "kb", "dtype", "parts", "threads"),
+    [
+        (57344, 1, "float32", 8, 128),  # 448 blocks of 256 would be three or four a multiprocessor
+        (65536, 1, "float32", 8, 256),  # 512 are four
+        (32768, 2, "float64", 32, 256),  # parts of 128 steps, which fit a byte
+        (32768, 2, "float32", 16, 256),  # whose queues are no faster for it
+    ],
+)
+def test_a_long_row_is_shared_evenly(b: int, kb: int, dtype: str, parts: int, threads: int) -> None:
+    tiling = tile_grid(problem(1, 2**27, 1024, b, kb, dtype), Device(), 2)
+    assert (tiling.parts, tiling.threads) == (parts, threads)
+
+
+@pytest.mark.parametrize(
     ("dtype", "kb", "blocks", "batch"),
     [
         ("float32", 1, 4, 8),

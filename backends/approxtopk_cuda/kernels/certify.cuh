@@ -7,7 +7,8 @@
 // than tau. Where it is known of what was lost that it is worse than tau, they are not.
 //
 // 0. judge     Where it is known what groups of buckets lost, the best of it is compared with tau.
-// 1. flag      Results are counted by bucket, buckets with KB of them listed; tau's is none of them.
+// 1. flag      Results are counted by bucket, of those buckets that may have lost something better than tau. Buckets
+//              with KB of them are listed; tau's is none of them.
 // 2. certify   Flagged buckets are read again. Of each, KB results are better than tau; any other
 //              element that is was hidden. None is: the results are the true top k.
 // 3. repair    Else the true top k are among the results in other buckets and the elements of
@@ -17,9 +18,12 @@
 // At most (k - 1) / KB buckets are flagged, so no more than k / (KB b) of a row is read again, however
 // its elements lie: less than stage 1 read.
 //
+// The blocks of a cluster share what is read again: each gathers its part, and the first one then all that they hold.
+//
 // Nothing in the result depends on the order of threads.
 //
-// From the command line: REPAIR (0, 1), SORTED (of repaired rows).
+// From the command line: REPAIR (0, 1), SORTED (of repaired rows), GATHERED (elements that a thread reads at a time
+// for repair).
 
 // A team's memory while it looks after a row.
 struct Area {
@@ -32,22 +36,46 @@ struct Area {
   u32* flagged;  // list of buckets
 };
 
+// What each block of a cluster tells all of them.
+struct ClusterSpace {
+  u32 verdicts[CLUSTER], better_ones[CLUSTER], held[CLUSTER];
+};
+
+// The threads of all blocks of a cluster.
+template <class Team> struct ClusterOf {
+  static const int size = Team::size * CLUSTER;
+  __device__ static u32 rank() { return cluster_rank() * Team::size + Team::rank(); }
+};
+
 template <class Team> struct Certifier {
+  typedef ClusterOf<Team> All;
   const Params& p;
   const Area& area;
   ResultSpace& space;
   SelectSpace<Team::size>& select_space;
+  ClusterSpace& cluster_space;
   const RowEnds& ends;
   const WrittenResults results;
   const Buckets buckets;
   u32 first, flags;  // buckets before the range; flagged ones in it
   Entry<Key> tau;    // of the results; while repairing the k-th best so far, or worse
-  Key bar;           // the key of the worst result, and
-  u32 tau_bucket;    // where it is
+  u32 tau_bucket;    // where the worst result is
   u32 held;          // entries gathered
 
-  __device__ Certifier(const Params& params, const Area& a, ResultSpace& s, SelectSpace<Team::size>& t, const RowEnds& e)
-      : p(params), area(a), space(s), select_space(t), ends(e), results{params, e}, buckets{params, e.arr}, held(0) {}
+  __device__ Certifier(const Params& params, const Area& a, ResultSpace& s, SelectSpace<Team::size>& t, ClusterSpace& c,
+                       const RowEnds& e)
+      : p(params), area(a), space(s), select_space(t), cluster_space(c), ends(e), results{params, e}, buckets{params, e.arr}, held(0) {}
+
+  // Tells all blocks `x`: `told` has what each said. A barrier of the cluster; all threads give the same.
+  __device__ void tell(u32 (&told)[CLUSTER], u32 x) const {
+#if CLUSTER > 1
+    if (Team::rank() < CLUSTER) store_remote(remote(told + cluster_rank(), Team::rank()), x);
+    cluster_arrive();
+    cluster_wait();
+#else
+    told[0] = x;
+#endif
+  }
 
   // ---- 1. flag ----
 
@@ -56,45 +84,45 @@ template <class Team> struct Certifier {
     Team::sync();
   }
 
-  // Counts the results in p.range buckets after `before`, and lists flagged ones. Returns the worst result.
-  __device__ Entry<Key> flag(u32 before) {
-    first = before;
-    clear();
+  // The worst of the results.
+  __device__ Entry<Key> worst_result() const {
+    if (SORTED) return results.get(p.k - 1);
     Entry<Key> mine = {~(Key)0, 0};
 #pragma unroll 1
     for (u32 i = Team::rank(); i < p.k; i += Team::size) {
       const Entry<Key> entry = results.get(i);
       if (better(mine, entry)) mine = entry;
-      const u32 bucket = buckets.of(entry.index), at = bucket - first;
-      if (bucket < p.droppers && at < p.range) atomicAdd(&area.counts[at / 4], 1u << at % 4 * 8);
     }
-    const Entry<Key> last = worst<Team>(space, mine);
-    bar = last.key, tau_bucket = buckets.of(last.index);
+    return worst<Team>(space, mine);
+  }
+
+  // Whether all that a bucket lost is known to be worse than the worst result.
+  __device__ bool lost_little(u32 bucket, Key bar) const { return area.lost && area.lost[bucket / area.group] >> KEY_SHIFT < bar; }
+
+  // Counts the results in p.range buckets after `before`, and lists flagged ones; `last` is the worst result.
+  __device__ void flag(u32 before, const Entry<Key>& last) {
+    first = before, tau_bucket = buckets.of(last.index);
+    clear();
+#pragma unroll 2
+    for (u32 i = Team::rank(); i < p.k; i += Team::size) {
+      const u32 bucket = buckets.of(results.index(i)), at = bucket - first;
+      if (bucket < p.droppers && at < p.range && !lost_little(bucket, last.key)) atomicAdd(&area.counts[at / 4], 1u << at % 4 * 8);
+    }
     Team::sync();
     list();
     Team::sync();
-    return last;
   }
 
-  // Whether all that a bucket lost is known to be worse than tau.
-  __device__ bool lost_little(u32 bucket) const { return area.lost && area.lost[bucket / area.group] >> KEY_SHIFT < bar; }
-
-  // Whether results fill a bucket: KB of them, all better than tau.
+  // Whether results fill a bucket that may have lost something better: KB of them, all better than tau.
   __device__ bool is_flagged(u32 bucket) const {
     const u32 at = bucket - first;
-    return bucket != tau_bucket && (area.counts[at / 4] >> at % 4 * 8 & 0xFF) == KB && !lost_little(bucket);
+    return bucket != tau_bucket && (area.counts[at / 4] >> at % 4 * 8 & 0xFF) == KB;
   }
 
   // The same for the four buckets of a word of counts: a bit in the byte of each.
   __device__ u32 flags_of(u32 word) const {
     const u32 own = tau_bucket - first;
-    u32 mask = __vcmpeq4(area.counts[word], KB * 0x01010101u) & 0x01010101u & ~(own / 4 == word ? 1u << own % 4 * 8 : 0);
-#pragma unroll
-    for (u32 j = 0; j < 4; ++j) {
-      const u32 bit = 1u << j * 8;
-      if (mask & bit && lost_little(first + word * 4 + j)) mask &= ~bit;
-    }
-    return mask;
+    return __vcmpeq4(area.counts[word], KB * 0x01010101u) & 0x01010101u & ~(own / 4 == word ? 1u << own % 4 * 8 : 0);
   }
 
   // Flagged buckets in rising order: each warp looks through words that are neighbours.
@@ -139,7 +167,6 @@ template <class Team> struct Certifier {
     bool wrong, open;
   };
   __device__ Verdict judge() const {
-    const Key sorted_last = SORTED ? results.get(p.k - 1).key : 0;  // on its way together with lost keys
     Key most = 0;
     const auto look = [&](Key lost) { most = lost > most ? lost : most; };
     const u32 groups = (p.b + area.group - 1) / area.group;
@@ -148,29 +175,25 @@ template <class Team> struct Certifier {
     };
     const u32 each = 16 / sizeof(Key), wide = (u64)area.lost % 16 ? 0 : groups / each;
 #pragma unroll 8
-    for (u32 i = Team::rank(); i < wide; i += Team::size) {
+    for (u32 i = All::rank(); i < wide; i += All::size) {
       const Keys keys = ((const Keys*)area.lost)[i];
 #pragma unroll
       for (u32 j = 0; j < each; ++j) look(keys.at[j]);
     }
-    for (u32 group = wide * each + Team::rank(); group < groups; group += Team::size) look(area.lost[group]);
-    const Key last = SORTED ? sorted_last : worst_result().key;
-    const bool wrong = Team::any(most > last);
-    return {wrong, Team::any(most == last)};
-  }
-
-  __device__ Entry<Key> worst_result() const {
-    Entry<Key> mine = {~(Key)0, 0};
-#pragma unroll 1
-    for (u32 i = Team::rank(); i < p.k; i += Team::size) {
-      const Entry<Key> entry = results.get(i);
-      if (better(mine, entry)) mine = entry;
-    }
-    return worst<Team>(space, mine);
+    for (u32 group = wide * each + All::rank(); group < groups; group += All::size) look(area.lost[group]);
+    const bool wrong = Team::any(most > tau.key), open = Team::any(most == tau.key);
+    if (CLUSTER == 1) return {wrong, open};
+    tell(cluster_space.verdicts, wrong ? 2 : open);
+    u32 said = 0;
+#pragma unroll
+    for (u32 c = 0; c < CLUSTER; ++c) said |= cluster_space.verdicts[c];
+    return {(said & 2) != 0, (said & 1) != 0};
   }
 
   // Whether the results are the true top k.
   __device__ bool certify() {
+    tau = worst_result();
+    cluster_wait();
     if (area.lost) {
       const Verdict verdict = judge();
       if (verdict.wrong || !verdict.open) return !verdict.wrong;
@@ -178,18 +201,23 @@ template <class Team> struct Certifier {
     u32 better_ones = 0, known = 0;
     for (u64 before = 0; before < p.droppers; before += p.range) {
       if (before) Team::sync();
-      tau = flag(before);
+      flag(before, tau);
       if (flags == 0) continue;
       known += flags * KB;
-      buckets.each<Team, AT_ONCE>(flags, listed(), [&](const Entry<Key>(&entries)[AT_ONCE], const u32(&)[AT_ONCE],
-                                                       const bool(&there)[AT_ONCE]) {
+      const int n = CLUSTER > 1 ? GATHERED : AT_ONCE;
+      buckets.each<All, n>(flags, listed(), [&](const Entry<Key>(&entries)[n], const u32(&)[n], const bool(&there)[n]) {
 #pragma unroll
-        for (int j = 0; j < AT_ONCE; ++j) better_ones += there[j] && better(entries[j], tau);
+        for (int j = 0; j < n; ++j) better_ones += there[j] && better(entries[j], tau);
       });
     }
     if (known == 0) return true;
     u32 total;
     scan<Team>(space, better_ones, total);
+    if (CLUSTER == 1) return total == known;
+    tell(cluster_space.better_ones, total);
+    total = 0;
+#pragma unroll
+    for (u32 c = 0; c < CLUSTER; ++c) total += cluster_space.better_ones[c];
     return total == known;
   }
 
@@ -199,28 +227,72 @@ template <class Team> struct Certifier {
   // Makes the results the true top k, where they aren't.
   __device__ void repair() {
     const u32 room = area.entries - (SORTED ? ceil_power_of_two(p.k) : p.k);  // behind it goes what is selected
+    const Entry<Key> last = tau;
     for (u64 before = 0; before < p.b; before += p.range) {
-      const Entry<Key> last = flag(before);
-      if (before == 0) tau = last;
+      flag(before, last);
 #pragma unroll 1
-      for (u32 base = 0; base < p.k; base += Team::size) {
-        const u32 i = base + Team::rank();
+      for (u32 base = 0; base < p.k; base += All::size) {
+        const u32 i = base + All::rank();
         const Entry<Key> entry[1] = {results.get(i < p.k ? i : 0)};
         const u32 bucket = buckets.of(entry[0].index);
         const bool take[1] = {i < p.k && bucket - first < p.range && !is_flagged(bucket)};
         gather(room, entry, take);
       }
       if (flags == 0) continue;
-      const int n = AT_ONCE / 2;
-      buckets.each<Team, n>(flags, listed(), [&](const Entry<Key>(&entries)[n], const u32(&)[n], const bool(&there)[n]) {
+      const int n = GATHERED;
+      buckets.each<All, n>(flags, listed(), [&](const Entry<Key>(&entries)[n], const u32(&)[n], const bool(&there)[n]) {
         bool take[n];
 #pragma unroll
         for (int j = 0; j < n; ++j) take[j] = there[j] && better(entries[j], tau);
         gather(room, entries, take);
       });
     }
+#if CLUSTER > 1
+    fetch(room);
+    if (cluster_rank()) return;
+#endif
     write(room);
   }
+
+#if CLUSTER > 1
+  // An entry of those that a block of the cluster holds.
+  __device__ Entry<Key> held_by(u32 block, u32 i) const {
+    Entry<Key> entry;
+#if SHARED
+    load_remote(entry.key, remote(area.keys + i, block));
+    load_remote(entry.index, remote(area.positions + i, block));
+#else
+    const i64 first = ((i64)block - cluster_rank()) * p.entries;
+    entry.key = area.keys[first + i], entry.index = area.positions[first + i];
+#endif
+    return entry;
+  }
+
+  // To the first block what the others hold, at most k entries of each.
+  __device__ void fetch(u32 room) {
+    if (cluster_rank() && held > p.k) shrink(room);
+    tell(cluster_space.held, held);
+    if (cluster_rank() == 0) {
+      u32 others = 0;
+#pragma unroll
+      for (u32 c = 1; c < CLUSTER; ++c) others += cluster_space.held[c];
+#pragma unroll 1
+      for (u32 base = 0; base < others; base += Team::size) {
+        u32 i = base + Team::rank(), block = 0;
+#pragma unroll
+        for (u32 c = 1; c < CLUSTER; ++c) {
+          if (block == 0 && i < cluster_space.held[c]) block = c;
+          if (block == 0) i -= cluster_space.held[c];
+        }
+        const Entry<Key> entry[1] = {held_by(block, block ? i : 0)};
+        const bool take[1] = {block && better(entry[0], tau)};
+        gather(room, entry, take);
+      }
+    }
+    cluster_arrive_only();  // until then the others are there to be asked
+    cluster_wait();
+  }
+#endif
 
   template <int N> __device__ void gather(u32 room, const Entry<Key> (&entries)[N], const bool (&take)[N]) {
     u32 own = 0, total;

@@ -30,11 +30,8 @@ __device__ inline void store_remote_16_bytes(u32 to, const u32 (&words)[4]) {
                : "memory");
 }
 
-__device__ inline u32 load_remote(u32 from) {
-  u32 x;
-  asm volatile("ld.shared::cluster.u32 %0, [%1];" : "=r"(x) : "r"(from) : "memory");
-  return x;
-}
+__device__ inline void load_remote(u32& x, u32 from) { asm volatile("ld.shared::cluster.u32 %0, [%1];" : "=r"(x) : "r"(from) : "memory"); }
+__device__ inline void load_remote(u64& x, u32 from) { asm volatile("ld.shared::cluster.u64 %0, [%1];" : "=l"(x) : "r"(from) : "memory"); }
 
 // Adds x and returns what was there.
 __device__ inline u32 add_remote(u32 to, u32 x) {
@@ -76,7 +73,12 @@ template <int N, class T> __device__ inline void store_remote(u32 to, const T (&
 
 // In the first block's memory, where it has what this one has at `at`.
 template <class T> __device__ inline void store_in_first(T* at, T x) { store_remote(remote(at, 0), x); }
-__device__ inline u32 load_from_first(const u32* at) { return cluster_rank() ? load_remote(remote(at, 0)) : *at; }
+__device__ inline u32 load_from_first(const u32* at) {
+  if (cluster_rank() == 0) return *at;
+  u32 x;
+  load_remote(x, remote(at, 0));
+  return x;
+}
 __device__ inline u32 count_in_first(u32* at) { return count_remote(remote(at, 0)); }
 __device__ inline void max_in_first(u32* at, u32 x) { max_remote(remote(at, 0), x); }
 #else

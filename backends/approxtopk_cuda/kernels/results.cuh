@@ -13,9 +13,10 @@ struct WrittenResults {
   const Params& p;
   const RowEnds& ends;
   __device__ Entry<Key> get(u32 i) const {
-    const Entry<Key> entry = {element_key(ends.values[i * p.out.step]), (u32)ends.indices[i * p.index_out.step]};
+    const Entry<Key> entry = {element_key(ends.values[i * p.out.step]), index(i)};
     return entry;
   }
+  __device__ u32 index(u32 i) const { return (u32)ends.indices[i * p.index_out.step]; }
 };
 
 // To the output; `key` is an element's.
