@@ -83,19 +83,22 @@ def measure(
 
 @functools.cache
 def commit() -> str:
-    """The commit that is measured, with a plus where files differ before any result is written."""
+    """The commit that is measured, with a plus where files differ before any result is written.
+
+    In a copy without the repository it can be told by the environment, as APPROXTOPK_COMMIT.
+    """
+    told = os.environ.get("APPROXTOPK_COMMIT")
+    if told:
+        return told
     command = ["git", "describe", "--always", "--abbrev=7", "--exclude=*", "--dirty=+"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("APPROXTOPK_COMMIT", "unknown")
+        return "unknown"
 
 
 def save(path: str, **data: Any) -> None:
-    """Write results as JSON, with the commit, the device, torch's version and the date.
-
-    Where git is missing the commit can be told by the environment, as APPROXTOPK_COMMIT.
-    """
+    """Write results as JSON, with the commit, the device, torch's version and the date."""
     header = {"device": torch.cuda.get_device_name(), "torch": torch.__version__}
     header["commit"] = commit()
     with open(path, "w") as file:
