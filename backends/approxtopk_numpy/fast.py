@@ -28,6 +28,10 @@ _Integers = NDArray[np.integer[Any]]
 #: looks at all of them instead.
 CROWD = 8
 
+#: Where no more than one bucket in that many has an element that reaches the bar, these alone are
+#: looked at again. Elements and their places take no more memory than to look at all.
+FEW = 16
+
 #: The part of a row that is looked at first, to see whether all are alike.
 FIRST_PART = 16
 
@@ -56,7 +60,7 @@ def select(values: _Array, request: Request) -> tuple[_Integers, _Booleans]:
     Parameters
     ----------
     values : ndarray, shape (rows, n)
-        Any strides and byte order. One row, or stage1.CHUNK elements at most.
+        Any strides and byte order. One row, or memory.BLOCK elements at most.
     request : Request
         Of any number of rows.
     """
@@ -142,11 +146,17 @@ def reaching_the_candidates(
     candidates = kept.swapaxes(0, 1).reshape(len(values), -1)
     bar = kth_best(candidates, request.k, read.direction.largest)
     queues = None if request.exact else Kept.of(kept, read)
-    del kept, candidates  # what is no longer needed goes at once: there are no larger arrays
+    places = None
+    if request.exact and values.flags.c_contiguous and not read.copies(values):
+        places = reaching_in_few(values, candidates, bar, read)
     most, enough = values.size, values.shape[1]
     if request.exact:
-        most, enough = values.size // CROWD, request.k
-    places = reaching(values, bar, read, most, enough)
+        most //= CROWD
+        reach = np.count_nonzero(read.direction.as_good(candidates, bar))
+        enough = request.k if reach > 2 * request.k * len(values) else enough  # if many tie
+    del kept, candidates  # what is no longer needed goes at once: there are no larger arrays
+    if places is None:
+        places = reaching(values, bar, read, most, enough)
     if places is None:
         return None
     key = order_keys(values[places], request.largest)
@@ -221,7 +231,7 @@ def reaching(
     none that merely equals the bar can win later on; else rows of one value would all be found.
     """
     rows, n = values.shape
-    as_good: np.ufunc = np.greater_equal if read.direction.largest else np.less_equal
+    as_good = read.direction.as_good
     size = part(rows, n)
     start, stop = 0, min(size, n // FIRST_PART if enough < n // FIRST_PART else n)
     found, count = [], 0
@@ -231,11 +241,7 @@ def reaching(
         count += len(reach)
         if count > most:
             return None
-        if rows == 1:
-            row = np.zeros(len(reach), dtype=np.int32)
-        else:
-            row = (reach // chunk.shape[1]).astype(np.int32)  # a block has no more rows
-            reach %= chunk.shape[1]
+        row = rows_of(reach, rows, chunk.shape[1])
         reach += start
         found.append((row, reach))
         if start == 0 and np.bincount(row, minlength=rows).min() >= enough:
@@ -248,6 +254,44 @@ def reaching(
         order = np.argsort(row, kind="stable")
         row, i = row[order], i[order]
     return row, i
+
+
+def reaching_in_few(
+    values: _Array, best: _Array, bar: _Array, read: Reader
+) -> tuple[NDArray[np.int32], _Integers] | None:
+    """`reaching`, from the best of each interleaved bucket. None where many buckets need a look.
+
+    Values are neighbours, and read as they are.
+    """
+    rows, n = values.shape
+    b, as_good = best.shape[1], read.direction.as_good
+    bucket = np.flatnonzero(as_good(best, bar))
+    if FEW * len(bucket) > best.size:
+        return None
+    row = rows_of(bucket, rows, b)
+    bars, first = bar[row, 0], bucket + np.multiply(row, n, dtype=np.int64)
+    steps, rest = divmod(n, b)
+    together = max(1, rows * part(rows, n) // (FEW * len(bucket)))
+    found, elements = [], values.reshape(-1)
+    for step in range(0, steps, together):
+        at = first + b * np.arange(step, min(step + together, steps))[:, None]
+        found.append(at[as_good(elements[at], bars)])
+    at = first[bucket < rest] + b * steps
+    found.append(at[as_good(elements[at], bars[bucket < rest])])
+    i = np.concatenate(found)
+    if rows > 1:
+        i.sort()
+    return rows_of(i, rows, n), i
+
+
+def rows_of(places: _Integers, rows: int, n: int) -> NDArray[np.int32]:
+    """The rows of ascending places in several rows of `n`; the places become those in their row."""
+    if rows == 1:
+        return np.zeros(len(places), dtype=np.int32)
+    ends = np.searchsorted(places, n * np.arange(rows + 1))
+    row = np.repeat(np.arange(rows, dtype=np.int32), np.diff(ends))  # a block has no more rows
+    places -= np.multiply(row, n, dtype=np.int64)
+    return row
 
 
 def buckets_of(found: Reaching, request: Request) -> _Integers:

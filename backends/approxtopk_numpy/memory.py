@@ -1,7 +1,7 @@
 """How much memory a selection takes, and how many rows are selected from at once. Arithmetic only.
 
-A block of rows is as much as leaves temporary arrays in the processor's cache and takes no more
-than a tenth of input and output together. A single row that takes more than both is cut in pieces,
+A block of rows is as much as hides what calls cost and takes no more than a tenth of input and
+output together. A single row that takes more than both is cut in pieces,
 which take a tenth; below that it is not, since pieces take 2 to 5 times as long.
 """
 
@@ -17,6 +17,9 @@ from approxtopk.backend import count_candidates, itemsize_of
 from .fast import by_cheapest_buckets
 from .pieces import BINS, in_buckets
 from .stage1 import CHUNK, SLOW, STRETCH, part, run_elements
+
+#: Elements of a block, at most; CHUNK where keys are made of all, which the cache should hold.
+BLOCK = 1 << 20
 
 #: Blocks are not made smaller than that many bytes of temporary arrays ask for.
 LEAST = 1 << 17
@@ -34,10 +37,17 @@ _OBJECTS = 1 << 13
 @lru_cache(maxsize=4096)
 def block_rows(request: Request) -> int:
     """Rows of a block."""
-    most = min(request.rows, CHUNK // request.n)
+    most = min(request.rows, (CHUNK if makes_keys(request) else BLOCK) // request.n)
     bytes = max(LEAST, moved(request) // 11)
     fitting = int(bytes / (block_bytes(request, most) / most)) if most else 0
     return max(1, min(most, fitting))
+
+
+def makes_keys(request: Request) -> bool:
+    """Whether elements are not compared as they are."""
+    if request.exact or request.lossless:
+        request = by_cheapest_buckets(request)
+    return request.lossless or request.dtype in SLOW
 
 
 def moved(request: Request) -> int:

@@ -56,6 +56,12 @@ class Direction(NamedTuple):
         worse: _Array = (np.minimum if self.largest else np.maximum)(a, b)
         return worse
 
+    @property
+    def as_good(self) -> np.ufunc:
+        """Whether elements are at least as good as others."""
+        as_good: np.ufunc = np.greater_equal if self.largest else np.less_equal
+        return as_good
+
     def best(self, values: _Array, axis: int) -> _Array:
         """The best along an axis."""
         best: _Array = values.max(axis) if self.largest else values.min(axis)

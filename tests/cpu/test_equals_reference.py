@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 import approxtopk
 from approxtopk import Request
 from approxtopk.testing import LAWS, Subject, adversaries
+from approxtopk_numpy.fast import kth_best, reaching_in_few
+from approxtopk_numpy.stage1 import Reader, keep_interleaved
 
 quick = settings(
     max_examples=60,
@@ -165,3 +167,27 @@ def test_bfloat16(backend: str, largest: bool) -> None:
     values, indices = approxtopk.topk(rows, 500, backend=backend, **how)
     np.testing.assert_array_equal(indices, Case(rows, 500, how).expected())
     np.testing.assert_array_equal(values.view(np.uint16), np.take_along_axis(bits, indices, axis=1))
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_few_buckets_hold_all_that_reaches_the_bar(rows: int, largest: bool, dtype: str) -> None:
+    """What is found in them is what is found by looking at everything, the last elements too."""
+    rng = np.random.default_rng(rows)
+    n, b, read = 200_003, 2048, Reader(largest, as_keys=False)
+    scale = 1000.0 * np.arange(1, rows + 1)[:, None]
+    arr = (rng.standard_normal((rows, n)) * scale).astype(dtype)
+    best = arr.max(axis=1) if largest else arr.min(axis=1)
+    arr[:, -3:] = best[:, None]  # beyond the last whole step, and ties
+    for k in (1, 120, 400):
+        kept = keep_interleaved(arr, b, 1, read)
+        assert kept is not None
+        bar = kth_best(kept[0], k, largest)
+        found = reaching_in_few(arr, kept[0], bar, read)
+        assert (found is None) == (k == 400)
+        if found is not None:
+            row, i = np.nonzero(read.direction.as_good(arr, bar))
+            assert len(i) >= max(3, k) * rows
+            assert np.array_equal(found[0], row)
+            assert np.array_equal(found[1], i)
