@@ -79,8 +79,7 @@ def ascending(values: _Array, request: Request) -> tuple[_Integers, _Booleans]:
     answer is the best of what does, and another is exact if nothing better was left out of it.
     """
     exact = np.ones(len(values), dtype=np.bool_)
-    if request.exact or request.lossless:
-        request = by_cheapest_buckets(request)
+    request = as_solved(request)
     found = None if request.lossless else reaching_the_candidates(values, request)
     if found is None:
         return winners(among_all(values, request), request.k)[0], exact
@@ -97,6 +96,12 @@ def ascending(values: _Array, request: Request) -> tuple[_Integers, _Booleans]:
         row, i, key, bar = dropped
         exact[row[(key > bar[row]) | ((key == bar[row]) & (i < last[row]))]] = False
     return best, exact
+
+
+def as_solved(request: Request) -> Request:
+    """A request with the buckets that it is solved by."""
+    exact = request.exact or request.lossless
+    return by_cheapest_buckets(request) if exact else request
 
 
 @lru_cache(maxsize=4096)
@@ -146,15 +151,16 @@ def reaching_the_candidates(
     candidates = kept.swapaxes(0, 1).reshape(len(values), -1)
     bar = kth_best(candidates, request.k, read.direction.largest)
     queues = None if request.exact else Kept.of(kept, read)
-    places = None
-    if request.exact and values.flags.c_contiguous and not read.copies(values):
-        places = reaching_in_few(values, candidates, bar, read)
-    most, enough = values.size, values.shape[1]
+    places, most, enough = None, values.size, values.shape[1]
     if request.exact:
         most //= CROWD
-        reach = np.count_nonzero(read.direction.as_good(candidates, bar))
-        enough = request.k if reach > 2 * request.k * len(values) else enough  # if many tie
-    del kept, candidates  # what is no longer needed goes at once: there are no larger arrays
+        bucket = np.flatnonzero(read.direction.as_good(candidates, bar))
+        if len(bucket) > 2 * request.k * len(values):  # many tie
+            enough = request.k
+        if values.flags.c_contiguous and not read.copies(values):
+            places = reaching_in_few(values, bucket, request.b, bar, read)
+        del bucket  # what is no longer needed goes at once: there are no larger arrays
+    del kept, candidates
     if places is None:
         places = reaching(values, bar, read, most, enough)
     if places is None:
@@ -257,16 +263,15 @@ def reaching(
 
 
 def reaching_in_few(
-    values: _Array, best: _Array, bar: _Array, read: Reader
+    values: _Array, bucket: _Integers, b: int, bar: _Array, read: Reader
 ) -> tuple[NDArray[np.int32], _Integers] | None:
-    """`reaching`, from the best of each interleaved bucket. None where many buckets need a look.
+    """`reaching`, from the interleaved buckets whose best do. None where these are many.
 
-    Values are neighbours, and read as they are.
+    `bucket` counts them through all rows, and is used up. Values are neighbours, read as they are.
     """
     rows, n = values.shape
-    b, as_good = best.shape[1], read.direction.as_good
-    bucket = np.flatnonzero(as_good(best, bar))
-    if FEW * len(bucket) > best.size:
+    as_good = read.direction.as_good
+    if FEW * len(bucket) > rows * b:
         return None
     row = rows_of(bucket, rows, b)
     bars, first = bar[row, 0], bucket + np.multiply(row, n, dtype=np.int64)

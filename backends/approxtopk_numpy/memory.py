@@ -1,8 +1,8 @@
 """How much memory a selection takes, and how many rows are selected from at once. Arithmetic only.
 
 A block of rows is as much as hides what calls cost and takes no more than a tenth of input and
-output together. A single row that takes more than both is cut in pieces,
-which take a tenth; below that it is not, since pieces take 2 to 5 times as long.
+output together. A single row that takes more than both is cut in pieces, which take a tenth; below
+that it is not, since pieces take 2 to 5 times as long.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 from approxtopk import Request
 from approxtopk.backend import count_candidates, itemsize_of
 
-from .fast import by_cheapest_buckets
+from .fast import as_solved
 from .pieces import BINS, in_buckets
 from .stage1 import CHUNK, SLOW, STRETCH, part, run_elements
 
@@ -45,9 +45,7 @@ def block_rows(request: Request) -> int:
 
 def makes_keys(request: Request) -> bool:
     """Whether elements are not compared as they are."""
-    if request.exact or request.lossless:
-        request = by_cheapest_buckets(request)
-    return request.lossless or request.dtype in SLOW
+    return as_solved(request).lossless or request.dtype in SLOW
 
 
 def moved(request: Request) -> int:
@@ -127,8 +125,7 @@ def workspace(request: Request) -> int:
 def block_bytes(request: Request, rows: int) -> int:
     """Bytes of temporary arrays for a block of rows."""
     size = request.itemsize
-    if request.exact or request.lossless:
-        request = by_cheapest_buckets(request)
+    request = as_solved(request)
     n, k, b, kb = request.n, request.k, request.b, request.kb
     if request.lossless:  # keys of all elements, and the same in another order
         stage1, queues = rows * n * (2 * size + 1), 0

@@ -184,7 +184,8 @@ def test_few_buckets_hold_all_that_reaches_the_bar(rows: int, largest: bool, dty
         kept = keep_interleaved(arr, b, 1, read)
         assert kept is not None
         bar = kth_best(kept[0], k, largest)
-        found = reaching_in_few(arr, kept[0], bar, read)
+        bucket = np.flatnonzero(read.direction.as_good(kept[0], bar))
+        found = reaching_in_few(arr, bucket, b, bar, read)
         assert (found is None) == (k == 400)
         if found is not None:
             row, i = np.nonzero(read.direction.as_good(arr, bar))
