@@ -278,6 +278,10 @@ def test_widths():
         assert all(after <= 1.25 * before for before, after in itertools.pairwise(many))
 
 
+#: Workloads that take longer by the planner's plan than others may.
+WORST = {"64x131072-64-bfloat16": 1.12, "16x1048576-256-float32": 1.22}
+
+
 def sweep():
     """What was measured on a GPU, and how much longer than the best plan the planner's may take.
 
@@ -288,7 +292,7 @@ def sweep():
     results = Path(__file__).parent.parent / "benchmarks" / "results" / "gpu-sweep-h200.json"
     for case in json.loads(results.read_text())["workloads"]:
         size = f"{case['rows']}x{case['n']}-{case['k']}-{case['dtype']}"
-        margin = 1.12 if size == "64x131072-64-bfloat16" else 1.1 if case["fitted"] else 1.25
+        margin = WORST.get(size, 1.1 if case["fitted"] else 1.2)
         yield pytest.param(case, margin, id=size)
 
 
