@@ -144,6 +144,8 @@ def _handle(kernel: Kernel, arch: str, ordinal: int) -> int:
     return function.value or 0
 
 
+#: Kilobytes of shared memory that a multiprocessor can have, up to what all of it is.
+_SHARED_KILOBYTES = (8, 16, 32, 64, 100, 132, 164, 196, 228)
 _asked: dict[int, tuple[int, int]] = {}  #: of a function, dynamic shared memory and carve-out
 _asked_lock = threading.Lock()
 
@@ -153,6 +155,7 @@ def carveout(launch: Launch, device: Device, static: int, blocks: int) -> int:
 
     That is for as many blocks as will run there at once, up to `blocks`: the rest is L1, and what
     is on its way from memory has a place in it. A kernel declares `static` bytes for each block.
+    There are a few proportions; the driver takes the least that has no less than it is asked for.
 
     A cluster's blocks are neighbours, and not every multiprocessor has enough of them left. Where
     clusters fill the device some need places for two blocks, and large ones get all there is.
@@ -164,7 +167,11 @@ def carveout(launch: Launch, device: Device, static: int, blocks: int) -> int:
             return 100
         resident = blocks
     each = static + launch.shared + device.shared_reserved
-    return min(100, -(-100 * resident * each // device.shared_in_all))
+    needed = resident * each
+    sizes = (size * 1024 for size in _SHARED_KILOBYTES if needed <= size * 1024)
+    return (
+        100 * min(next(sizes, device.shared_in_all), device.shared_in_all) // device.shared_in_all
+    )
 
 
 def _ask_shared(function: ctypes.c_void_p, launch: Launch, device: Device) -> int:

@@ -16,7 +16,7 @@ from .problem import MAX_GRID, Device, Launch, Problem, Schedule
 from .tiling import Tiling
 from .variants import aligned, entry_bytes, key_bytes, make_kernel
 
-__all__ = ["at_its_end", "certified", "lost_group", "settle", "watched_steps"]
+__all__ = ["at_its_end", "certified", "coarsely", "lost_group", "settle", "watched_steps"]
 
 #: Bytes of a row that a block holds at once: less work than a plan and its certificate.
 _HELD = 16 * 1024
@@ -31,6 +31,8 @@ _SPACE = 16 * 1024
 _RARE = 1 / 2
 #: The same of less than half of a walk.
 _HARDLY_ANY = 1 / 20
+#: Share of a walk, at most, that is worth watching rather than all.
+_MOST_WATCHED = 5 / 8
 
 
 def settle(p: Problem, device: Device) -> Problem:
@@ -72,10 +74,12 @@ class Inside:
     fields: tuple[tuple[str, int], ...]
 
 
-def at_its_end(p: Problem, tiling: Tiling, more: int, watched: int) -> Inside | None:
+def at_its_end(
+    p: Problem, tiling: Tiling, cluster: int, more: int, watched: int, coarse: bool
+) -> Inside | None:
     """For a team with `more` places beyond its candidates'; None where nothing is asked.
 
-    `watched`: by `watched_steps`.
+    `watched`: by `watched_steps`; `coarse`: by `coarsely`.
     """
     if not (p.certificate or p.repair):
         return None
@@ -86,11 +90,23 @@ def at_its_end(p: Problem, tiling: Tiling, more: int, watched: int) -> Inside | 
     gathered = max(group * (run + (longer > 0)), min(p.k // 2, p.n - p.k))
     entries = max(p.b * p.kb, p.repair * (p.k + gathered))
     late = watched > 0
-    losses = 2 * tiling.threads if late else aligned(-(-p.b // group))
+    alone = not p.repair and tiling.parts == 1 and cluster == 1
+    by_thread = late or (alone and tiling.passes > 1)
+    if late:
+        losses = 2 * tiling.threads
+    else:
+        losses = aligned(tiling.tile // tiling.v if by_thread else -(-p.b // group))
     losses += aligned(tiling.lists) if tiling.parts > 1 else 0
     return Inside(
         aligned(entries + more) * entry_bytes(p.dtype) + losses * key_bytes(p.dtype),
-        {"WINNERS": 1, "LOST": 1, "LATE": late, "REPAIR": p.repair},
+        {
+            "WINNERS": 1,
+            "LOST": 1,
+            "LATE": late,
+            "REPAIR": p.repair,
+            "BY_THREAD": by_thread,
+            "COARSE": coarse,
+        },
         (("run", run), ("longer", longer), ("entries", entries), ("watched", watched)),
     )
 
@@ -104,20 +120,44 @@ def watched_steps(p: Problem, device: Device, tiling: Tiling, batch: int) -> int
     """
     if not p.certificate or p.repair or p.k == p.candidates or tiling.parts > 1:
         return 0
-    run = p.n // p.b
+    run, longer = divmod(p.n, p.b)
     at_once = min(p.rows, 2 * device.multiprocessors)
 
     def without(watched: int) -> float:
         """Rows that hide nothing dropped in so many last steps."""
-        late = bucket_misses(p.n, p.k, run, p.kb) - bucket_misses(p.n, p.k, run - watched, p.kb)
-        return at_once * math.exp(-p.b * late)
+        late = 0.0
+        for length, buckets in ((run, p.b - longer), (run + 1, longer)):
+            early = bucket_misses(p.n, p.k, length - watched, p.kb)
+            late += buckets * (bucket_misses(p.n, p.k, length, p.kb) - early)
+        return at_once * math.exp(-late)
+
+    def batches(share: float) -> int:
+        """Steps of as many whole batches as make up such a share of a walk, or a little more."""
+        return math.ceil(run * share / batch) * batch
 
     half = run // 2 // batch * batch
     for eighths in (1, 2, 3):
-        watched = -(-run * eighths // (8 * batch)) * batch
+        watched = batches(eighths / 8)
         if watched < half and without(watched) <= _HARDLY_ANY:
             return watched
-    return half if half and without(half) <= _RARE else 0
+    for watched in (half, batches(1 / 2)):
+        if 0 < watched <= _MOST_WATCHED * run and without(watched) <= _RARE:
+            return watched
+    return 0
+
+
+def coarsely(p: Problem, device: Device, tiling: Tiling, in_waves: bool) -> bool:
+    """Whether of the keys that queues drop the upper half alone is kept, which takes less.
+
+    What ties with the k-th in it is read again. That is rare for float64; of int64 all may tie.
+    16-bit elements, whose keys are packed with their steps, tie in a few of a hundred rows: these
+    take some microseconds more, in which others work if rows come in several waves.
+    """
+    if p.dtype == "float64":
+        return True
+    packed = p.kb == 1 and tiling.queues == "PackedQueues" and itemsize_of(p.dtype) == 2
+    whole = p.interleaved and tiling.parts == 1 and tiling.v > 1
+    return packed and whole and in_waves and not p.repair and device.halves
 
 
 def lost_group(p: Problem, tiling: Tiling) -> int:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from approxtopk.backend import itemsize_of
 
-from .exactness import at_its_end, certified, lost_group, watched_steps
+from .exactness import at_its_end, certified, coarsely, lost_group, watched_steps
 from .order import MAX_SORT, binned, sort_launches, sort_places
 from .problem import MAX_GRID, Device, Launch, Problem, Schedule
 from .short import short
@@ -30,6 +30,8 @@ MAX_KB = 16
 MAX_EXTRACT = 16
 #: Winners that are found by ranking what reaches a bound, a quarter of it for 64-bit keys.
 MAX_QUICK = 128
+#: Rows that come in more waves than this have others to wait with.
+_WAVES = 2
 #: Blocks of a cluster that share a row's candidates, and how many make that worth while.
 SELECT_CLUSTER, LEAST_SHARED = 8, 16384
 
@@ -188,13 +190,15 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
 
     late = not (held or extract or cluster > 1)
     watched = watched_steps(p, device, tiling, walk.batch) if late else 0
-    inside = at_its_end(p, tiling, more, watched)
+    in_waves = blocks > _WAVES * device.multiprocessors * (65536 // limit // threads)
+    coarse = not extract and coarsely(p, device, tiling, in_waves and not (held or watched))
+    inside = at_its_end(p, tiling, cluster, more, watched, coarse)
     shared = teams * (inside.shared if inside else aligned(places) * entry_bytes(p.dtype))
     if extract:
         shared = 0
     fixed = static_space(p, team)
     if inside:
-        fixed += certify_space(p) + (_told_space(p, tiling.v, team * cluster) if held else 0)
+        fixed += certify_space(p, team) + (_told_space(p, tiling.v, team * cluster) if held else 0)
     if shared + teams * fixed > device.shared_per_block:
         return None
     name = "extract" if extract else "fused"
@@ -215,7 +219,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
         QUICK=quick,
         HELD=held,
         STEPS=_at_once(p, tiling, walk) if held else 0,
-        EVEN=_even(p, tiling, walk),
+        EVEN=_even(p, tiling, walk, in_waves),
         UNALIGNED=tiling.unaligned,
         GROUPS=_groups(p.k, p.b * p.kb, team),
         **walk.defines(),
@@ -226,15 +230,18 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     return Launch(kernel, grid, threads, shared, cluster, fields, certifies=True)
 
 
-def _even(p: Problem, tiling: Tiling, walk: Walk) -> bool:
+def _even(p: Problem, tiling: Tiling, walk: Walk, in_waves: bool) -> bool:
     """Whether all threads that walk have as many steps, and these fill their batches.
 
     Then a kernel is for that alone. Of 8- and 16-bit elements only certificates and repair by
-    longer queues are faster so, and no walk of a few large batches, whose code it doubles.
+    longer queues are faster so, and many rows of 16 bits by queues of one; and no walk of a few
+    large batches, whose code it doubles.
     """
     if tiling.unaligned:
         return False
-    if itemsize_of(p.dtype) <= 2 and not (p.kb > 2 and (p.certificate or p.repair)):
+    longer = p.kb > 2 and (p.certificate or p.repair)
+    single = p.kb == 1 and in_waves and itemsize_of(p.dtype) == 2
+    if itemsize_of(p.dtype) <= 2 and not (longer or single):
         return False
     steps, rest = divmod(p.n, p.b * tiling.parts * tiling.splits)
     large = walk.batch > 8 and steps > walk.batch

@@ -6,7 +6,7 @@ from approxtopk.backend import itemsize_of
 
 from .order import bins_of
 from .problem import Device, Launch, Problem
-from .variants import key_bytes
+from .variants import entry_bytes, key_bytes
 
 __all__ = ["certify_space", "crowded", "merges", "static_space", "teams_for"]
 
@@ -75,7 +75,9 @@ def crowded(p: Problem, device: Device, launch: Launch) -> bool:
     blocks = int(macros["MIN_BLOCKS"])
     wave = -(-launch.grid // device.multiprocessors)
     wanted = wave if wave <= blocks else blocks - blocks // 8
-    fixed = static_space(p, launch.block) + (certify_space(p) if p.certificate or p.repair else 0)
+    fixed = static_space(p, launch.block) + (
+        certify_space(p, launch.block) if p.certificate or p.repair else 0
+    )
     room = device.shared_in_all
     if p.n * itemsize_of(p.dtype) % 128:  # loads of a warp touch more lines of L1 than they fill
         room -= LEAST_L1
@@ -83,13 +85,20 @@ def crowded(p: Problem, device: Device, launch: Launch) -> bool:
 
 
 def static_space(p: Problem, team: int) -> int:
-    """Static shared memory of a team, and a little more; see select.cuh."""
+    """Static shared memory of a team, and a little more; see selectspace.cuh."""
     bins = bins_of(team)
     room = 352 if team >= 256 else 96
-    key = key_bytes(p.dtype)
-    return 4 * bins + 2 * key * room + 64 * key + 512
+    key, warps = key_bytes(p.dtype), _per_warp(team)
+    return -(-(4 * bins + 2 * key * room + (2 * key + 4) * warps + 48) // 16) * 16
 
 
-def certify_space(p: Problem) -> int:
+def certify_space(p: Problem, team: int) -> int:
     """Static shared memory of a team for certificate and repair; see hidden.cuh."""
-    return 640 + 96 * key_bytes(p.dtype)
+    known, entry = 32 if p.repair or team >= 512 else 1, entry_bytes(p.dtype)
+    warps = _per_warp(team)
+    return -(-((2 * known + warps) * entry + 4 * max(known, warps) + 24) // 16) * 16
+
+
+def _per_warp(team: int) -> int:
+    """Places for each warp; see selectspace.cuh."""
+    return 32 if team >= 512 else team // 32

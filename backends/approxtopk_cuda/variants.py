@@ -134,6 +134,8 @@ def common_defines(
         "WINNERS": "0",
         "REPAIR": "0",
         "LATE": "0",
+        "BY_THREAD": "0",
+        "COARSE": "0",
         "STEPS": "0",
         "EVEN": "0",
         "UNALIGNED": "0",

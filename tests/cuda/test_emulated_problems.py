@@ -193,6 +193,27 @@ def test_repair_of_a_row_that_hides_nearly_everything(
     assert p.k + p.n // p.b <= field["entries"] < p.k + 2 * (p.n // p.b)
 
 
+@pytest.mark.parametrize(("dtype", "largest"), [("float32", True), ("int16", False)])
+def test_repair_reads_groups_again_as_long_as_there_is_room(
+    dtype: str, largest: bool, tmp_path: Path
+) -> None:
+    """Each group that a thread takes has a bucket of which all is better than the results.
+
+    There is room for a few groups if all of them is so, for more as it is, not for all.
+    """
+    p = problem(3, 8192, 300, 512, 2, dtype, largest=largest, repair=True)
+    rng = np.random.default_rng(0)
+    arr = rng.integers(-50, 0, (3, 8192))
+    for row in arr:
+        for bucket in range(int(rng.integers(4)), p.b, 8):
+            row[bucket :: p.b] = rng.permutation(16) + rng.integers(1000)
+    plan = check(p, Device(multiprocessors=1), (arr if largest else -arr).astype(dtype), tmp_path)
+    macros, field = dict(plan.launches[0].kernel.defines), dict(plan.launches[0].fields)
+    groups, longest = p.b // int(macros["V"]), int(macros["V"]) * 16
+    room = field["entries"] - p.k
+    assert room // longest < room // 16 < groups
+
+
 def test_all_candidates_are_results_and_the_last_of_them_is_not_the_worst(tmp_path: Path) -> None:
     """It has the least key there is, as what is lost has at first."""
     p = problem(1, 50000, 128, 64, 2, "int32", certificate=True)

@@ -11,6 +11,21 @@ struct Chunk {
     word[u / each] |= (Word)element << (8 * Element::bytes * (u % each));
   }
 
+  __device__ Bits element(int u) const {
+    const int each = Element::per_word;
+    return (Bits)(word[u / each] >> (8 * Element::bytes * (u % each)));
+  }
+
+  // The elements from the lead-th on.
+  __device__ void load_behind(const Bits* at, u32 lead) {
+#pragma unroll
+    for (int w = 0; w < words; ++w) word[w] = 0;
+#pragma unroll
+    for (int u = 1; u < V; ++u) {
+      if (u >= lead) put(u, at[u]);
+    }
+  }
+
   // A streamed element is not wanted in L1 again, unless it is KEPT. Volatile, and not through the read-only
   // path: a launch that begins early must not read before it has waited.
   template <bool KEPT = false> __device__ void load(const Bits* at) {

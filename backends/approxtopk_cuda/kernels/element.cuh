@@ -20,6 +20,9 @@ template <> struct UInt<2> { typedef u16 type; };
 template <> struct UInt<4> { typedef u32 type; };
 template <> struct UInt<8> { typedef u64 type; };
 
+template <bool, class A, class> struct Either { typedef A type; };
+template <class A, class B> struct Either<false, A, B> { typedef B type; };
+
 enum Kind { FLOATING, SIGNED, UNSIGNED };
 
 // One is 1.0 in a float's bits, Infinity is +inf.

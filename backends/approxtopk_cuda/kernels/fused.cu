@@ -97,9 +97,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
   losses.keys = (Key*)(shared + teams * places * (sizeof(Key) + 4) + team * Losses::bytes_of(p));
 #if LATE
   losses.early = losses.keys + Losses::aligned(Losses::places(p));
-  losses.threads = p.tile / V;
   losses.begin(Team::rank());
 #endif
+  losses.apart = BY_THREAD ? p.tile / V : Losses::groups(p);
   losses.candidates = keys + (KB - 1) * p.b;
   losses.positions = positions + (KB - 1) * p.b;
 #endif
@@ -210,8 +210,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
     }
 #endif
 #if WINNERS && !MERGE
-#if LATE
-    losses.set(Team::rank(), queues.lost_key());
+#if BY_THREAD
+    if (LATE || active) losses.add(Team::rank(), queues.lost_key(), pass);
 #else
     if (active && bucket < p.b) losses.set(bucket / GROUP, queues.lost_key());
 #endif

@@ -8,13 +8,14 @@
 
 #if WINNERS
 struct HiddenSpace : ResultSpace {
-  u32 flags, hidden;   // lengths of lists
-  u32 next;            // the first group that repair has not gathered, and
-  u32 gathered;        // how much it has: candidates now, not those that stage 1 kept
-  Key worst_keys[32];  // the last results, worst first, where these are best first
-  u32 worst_positions[32];
-  Key hidden_keys[32];
-  u32 hidden_positions[32];
+  static const int known = REPAIR || THREADS >= 512 ? 32 : 1;
+  u32 flags, hidden;      // lengths of lists
+  u32 next;               // the first group that repair has not gathered, and
+  u32 gathered;           // how much it has: candidates now, not those that stage 1 kept
+  Key worst_keys[known];  // the last results, worst first, where these are best first
+  u32 worst_positions[known];
+  Key hidden_keys[known];
+  u32 hidden_positions[known];
 };
 
 // A hidden element to the list.

@@ -14,21 +14,31 @@
 // last steps of its walk alone, and of those before that it is worse than the last candidates of then (see stage1.cuh).
 // If that leaves it open, all threads read again the few groups that it is about.
 //
-// From the command line: WINNERS, REPAIR, LATE, HELD, CLUSTER, TEAM, KEY_SHIFT, STRIDED.
+// BY_THREAD: all groups that a thread walks, one in each pass, have a place together. For a certificate the best of all is
+// what counts, as a rule, and what is not taken of shared memory is left for loads on their way; see teams.py.
+//
+// COARSE: lost keys are known roughly; see ranking.cuh.
+//
+// From the command line: WINNERS, REPAIR, LATE, BY_THREAD, COARSE, HELD, CLUSTER, TEAM, KEY_SHIFT, STRIDED.
 
 #if WINNERS
+// A lost key is this much less, at the most.
+static const Key SLACK = !COARSE ? 0 : sizeof(Key) == 8 ? 0xFFFFFFFFu : 0xFFFF;
+// Whether one that is no worse than tau's may have it.
+__device__ inline bool may_tie(Key lost, Key tau) { return lost >= tau && lost - tau <= SLACK; }
+
 // What groups of buckets lost, in the memory of the first block of a cluster.
 struct Losses {
-  Key* keys;              // the best key that each group lost; LATE: each thread's groups, late
+  Key* keys;              // the best key that each group lost, or (BY_THREAD) each thread's groups; LATE: late
+  u32 apart;              // groups that have a place together are so far apart
   const Key* candidates;  // the last of each bucket
   const u32* positions;
 #if LATE
-  Key* early;   // what they lost before is worse than this
-  u32 threads;  // that walk
+  Key* early;  // what they lost before is worse than this
 #endif
 
   __device__ static u32 groups(const Params& p) { return (p.b + GROUP - 1) / GROUP; }
-  __device__ static u32 places(const Params& p) { return LATE ? TEAM : groups(p); }
+  __device__ static u32 places(const Params& p) { return LATE ? TEAM : BY_THREAD ? p.tile / V : groups(p); }
   __device__ static u32 aligned(u32 places) { return (places + 3) / 4 * 4; }
 
   // Of a team's memory.
@@ -40,18 +50,24 @@ struct Losses {
 #endif
 
   // Before the barrier that candidates wait for too.
+  __device__ void set(u32 group, Key lost) const { store_in_first(keys + group, lost); }
+#if BY_THREAD
+  __device__ void add(u32 thread, Key lost, u32 pass) const {
+    keys[thread] = pass ? Wholes::greater(keys[thread], lost) : lost;
+  }
+#endif
 #if LATE
-  __device__ void begin(u32 thread) const { keys[thread] = early[thread] = 0; }
+  __device__ void begin(u32 thread) const { early[thread] = 0; }
   __device__ void set_early(u32 thread, const Queues& queues) const {
     Key last = early[thread];  // of the passes before
 #pragma unroll
     for (int u = 0; u < V; ++u) last = Wholes::greater(last, queues[u].key(KB - 1));
     early[thread] = last;
   }
-  __device__ void set(u32 thread, Key lost) const { keys[thread] = Wholes::greater(keys[thread], lost); }
-  __device__ Key best_of(u32 group) const { return Wholes::greater(keys[group % threads], early[group % threads]); }
+  __device__ Key best_of(u32 group) const { return Wholes::greater(keys[group % apart], early[group % apart]); }
+#elif BY_THREAD
+  __device__ Key best_of(u32 group) const { return keys[group % apart]; }
 #else
-  __device__ void set(u32 group, Key lost) const { store_in_first(keys + group, lost); }
   __device__ Key best_of(u32 group) const { return keys[group]; }
 #endif
 
@@ -79,11 +95,11 @@ struct Losses {
 // What a thread knows of a row's certificate.
 struct Verdict {
   Key most;         // the best key that any group lost; LATE: late; by quick selection: that is marked
-  Entry<Key> open;  // tau, in one thread, where that leaves it open: it has that key or (LATE) a better one
+  Entry<Key> open;  // tau, in one thread, where that leaves it open: it may have that key or (LATE) a better one
 
   __device__ void give(const Params& p, u32 row, const Entry<Key>& tau) {
     p.exact[row] = !LATE && most < tau.key;  // for good, unless it is open
-    if (LATE ? most <= tau.key : most == tau.key) open = tau;
+    if (may_tie(most, tau.key) || (LATE && most < tau.key)) open = tau;
   }
 };
 
@@ -276,25 +292,50 @@ template <class Team> __device__ inline Entry<Key> worst_of(HiddenSpace& space, 
   return worst<Team>(space, mine);
 }
 
-// A certificate where lost keys tie with tau, by the warp of the thread that knows tau.
+// A certificate where lost keys tie with tau, by the warp of the thread that knows tau. Where keys have steps, what was lost has
+// tau's step, so that its bucket tells whether it is better; if that may be tau's or on either side, it is read again.
 __device__ inline void certify_tied(const Params& p, u32 row, const RowEnds& ends, const Losses& losses, Entry<Key> tau) {
-  const u32 count = Losses::groups(p);
   const u32 has = __ballot_sync(~0u, tau.index != NOWHERE), lane = threadIdx.x % 32;
   if (__builtin_expect(!has, 1)) return;
   tau.key = __shfl_sync(~0u, tau.key, __ffs(has) - 1), tau.index = __shfl_sync(~0u, tau.index, __ffs(has) - 1);
   const Entry<Key> bar = {tau.key >> KEY_SHIFT, tau.index};
+  const u32 groups = Losses::groups(p);
   bool wrong = false;
+  const auto read = [&](u32 group) {
+    read_groups<TeamOf<32>, 1>(p, ends.arr, 1, [&](u32) { return group; }, [&](const Entry<Key>& entry, u32, u32 u) {
+      wrong |= better(entry, bar) && losses.dropped(group, u, entry);
+    });
+  };
+#if KEY_SHIFT && !COARSE
+  const Buckets buckets = {p, ends.arr};
+  const u32 own = buckets.of(tau.index) / GROUP;
 #pragma unroll 1
-  for (u32 base = 0; base < count; base += 32) {
-    u32 left = __ballot_sync(~0u, base + lane < count && losses.flagged(base + lane, tau));
+  for (u32 base = 0; base < Losses::places(p); base += 32) {
+    bool may = false, may_not = false;
+    if (base + lane < Losses::places(p) && losses.keys[base + lane] >= tau.key) {
+#pragma unroll 1
+      for (u32 group = base + lane; group < groups; group += losses.apart) {
+        if (losses.flagged(group, tau)) may |= group <= own, may_not |= group >= own;
+      }
+    }
+    wrong |= may && !may_not;
+    u32 left = __ballot_sync(~0u, may && may_not);
 #pragma unroll 1
     for (; left; left &= left - 1) {
-      const u32 group = base + __ffs(left) - 1;
-      read_groups<TeamOf<32>, 2>(p, ends.arr, 1, [&](u32) { return group; }, [&](const Entry<Key>& entry, u32, u32 u) {
-        wrong |= better(entry, bar) && losses.dropped(group, u, entry);
-      });
+#pragma unroll 1
+      for (u32 group = base + __ffs(left) - 1; group < groups; group += losses.apart) {
+        if (losses.flagged(group, tau)) read(group);
+      }
     }
   }
+#else
+#pragma unroll 1
+  for (u32 base = 0; base < groups; base += 32) {
+    u32 left = __ballot_sync(~0u, base + lane < groups && losses.flagged(base + lane, tau));
+#pragma unroll 1
+    for (; left; left &= left - 1) read(base + __ffs(left) - 1);
+  }
+#endif
   wrong = __any_sync(~0u, wrong);
   if (lane == 0) p.exact[row] = !wrong;
 }

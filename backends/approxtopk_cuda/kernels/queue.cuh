@@ -18,8 +18,8 @@
 template <class K, int N> struct KeyList {
   K keys[N];
 
-  __device__ K insert(K x, bool (&before)[N]) {
-    const K lost = Wholes::less(x, keys[N - 1]);
+  __device__ Dropped insert(K x, bool (&before)[N]) {
+    const Dropped lost = Wholes::less(dropped_part(x), dropped_part(keys[N - 1]));
 #pragma unroll
     for (int i = 0; i < N; ++i) before[i] = x >= keys[i];
 #pragma unroll
@@ -47,9 +47,9 @@ template <class K, int N> struct PairQueue {
   }
 
   __device__ static Word prepare(Word x) { return order<Element, LARGEST>(x); }
-  __device__ K insert(Word x, int place, u32 step) {
+  __device__ Dropped insert(Word x, int place, u32 step) {
     bool before[N];
-    const K lost = list.insert(key_at<Element>(x, place), before);
+    const Dropped lost = list.insert(key_at<Element>(x, place), before);
 #pragma unroll
     for (int i = N - 1; i > 0; --i) {
       steps[i] = before[i - 1] ? steps[i - 1] : before[i] ? step : steps[i];
@@ -57,8 +57,8 @@ template <class K, int N> struct PairQueue {
     steps[0] = before[0] ? step : steps[0];
     return lost;
   }
-  __device__ K insert_two(Word x, Word y, int place, u32 step) {
-    const K lost = insert(x, place, step);
+  __device__ Dropped insert_two(Word x, Word y, int place, u32 step) {
+    const Dropped lost = insert(x, place, step);
     return Wholes::greater(lost, insert(y, place, step - 1));
   }
 
@@ -84,9 +84,9 @@ template <class K, int N> struct ByteQueue {
   }
 
   __device__ static Word prepare(Word x) { return order<Element, LARGEST>(x); }
-  __device__ K insert(Word x, int place, u32 step) {
+  __device__ Dropped insert(Word x, int place, u32 step) {
     bool before[N];
-    const K lost = list.insert(key_at<Element>(x, place), before);
+    const Dropped lost = list.insert(key_at<Element>(x, place), before);
 #pragma unroll
     for (int w = words - 1; w >= 0; --w) {
       // A newcomer ahead of this word pushes in the last step of the word before it.
@@ -105,9 +105,9 @@ template <class K, int N> struct ByteQueue {
   }
 
   // Both at once, which is a quarter less work: they are put in order, and their lists merged.
-  __device__ K insert_two(Word x, Word y, int place, u32 step) {
+  __device__ Dropped insert_two(Word x, Word y, int place, u32 step) {
     if constexpr (!PAIRS || N > 4 || sizeof(K) > 4) {
-      const K lost = insert(x, place, step);
+      const Dropped lost = insert(x, place, step);
       return Wholes::greater(lost, insert(y, place, step - 1));
     } else {
       return insert_pair(x, y, step);
@@ -177,11 +177,13 @@ template <class K, int N> struct ByteQueue {
 
 // A queue of its own for each bucket.
 template <class Queue> struct QueueEach {
+  static const int each = Element::per_word;
+  static const bool by_halves = COARSE && Element::bytes == 2;  // then V is even
   Queue queues[V];
-  Lost<Wholes, Key> lost;
+  typename Either<by_halves, LostHalves, Lost<Wholes, Dropped>>::type lost;
 
   __device__ const Queue& operator[](int u) const { return queues[u]; }
-  __device__ Key lost_key() const { return Queue::key_of(lost.best); }
+  __device__ Key lost_key() const { return Queue::key_of(lost.most()); }
   __device__ void clear() {
 #pragma unroll
     for (int u = 0; u < V; ++u) queues[u].clear();
@@ -191,10 +193,11 @@ template <class Queue> struct QueueEach {
 #pragma unroll
     for (int w = 0; w < WORDS; ++w) {
       const Word x = Queue::prepare(words[w]);
+      if constexpr (by_halves) lost.template add<WATCHED>(queues + w * each, keys_in(x));
 #pragma unroll
-      for (int e = 0; e < Element::per_word; ++e) {
-        const int u = w * Element::per_word + e;
-        if (u < V) lost.template add<WATCHED>(queues[u].insert(x, e, step));
+      for (int e = 0; e < each && w * each + e < V; ++e) {
+        const auto dropped = queues[w * each + e].insert(x, e, step);
+        if constexpr (!by_halves) lost.template add<WATCHED>(dropped);
       }
     }
   }
@@ -202,16 +205,21 @@ template <class Queue> struct QueueEach {
 #pragma unroll
     for (int w = 0; w < WORDS; ++w) {
       const Word x = Queue::prepare(a[w]), y = Queue::prepare(b[w]);
+      if constexpr (by_halves) lost.template add<WATCHED>(queues + w * each, keys_in(x), keys_in(y));
 #pragma unroll
-      for (int e = 0; e < Element::per_word; ++e) {
-        const int u = w * Element::per_word + e;
-        if (u < V) lost.template add<WATCHED>(queues[u].insert_two(x, y, e, step));
+      for (int e = 0; e < each && w * each + e < V; ++e) {
+        const auto dropped = queues[w * each + e].insert_two(x, y, e, step);
+        if constexpr (!by_halves) lost.template add<WATCHED>(dropped);
       }
     }
   }
   template <bool WATCHED> __device__ void insert_at(int u, Bits element, u32 step) {
     lost.template add<WATCHED>(queues[u].insert(Queue::prepare(element), 0, step));
   }
+
+ private:
+  // 16-bit keys of a prepared word: only floats' are made already.
+  __device__ static Word keys_in(Word x) { return Element::kind == FLOATING ? x : order<Element, LARGEST>(x); }
 };
 
 template <class, int N> using PackedQueues = QueueEach<PackedQueue<N>>;

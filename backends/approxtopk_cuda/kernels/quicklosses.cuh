@@ -69,7 +69,8 @@ __device__ inline void certify_tied(const Params& p, u32 row, const RowEnds& end
   const Entry<Key> bar = {tau.key >> KEY_SHIFT, tau.index};
   const Buckets buckets = {p, ends.arr};
   const u32 walking = p.tile / V, own = buckets.of(tau.index) / GROUP;
-  const auto is_read = [&](u32 group) { return losses.keys[group] == tau.key && (!KEY_SHIFT || group == own); };
+  const auto ties = [&](u32 group) { return may_tie(losses.keys[group], tau.key); };
+  const auto is_read = [&](u32 group) { return ties(group) && (!KEY_SHIFT || group == own); };
   u32* const groups = select_space.count;
   if (lane == 0) space.flags = 0;
   __syncwarp();
@@ -78,7 +79,7 @@ __device__ inline void certify_tied(const Params& p, u32 row, const RowEnds& end
     if (is_read(group))
       groups[atomicAdd(&space.flags, 1u)] = group;
     else
-      wrong |= losses.keys[group] == tau.key && group < own;
+      wrong |= ties(group) && group < own;
   });
   __syncwarp();
   const u32 count = space.flags;

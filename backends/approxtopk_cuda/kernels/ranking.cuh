@@ -26,6 +26,16 @@ struct Halves {
 #endif
 };
 
+// COARSE (from the command line): of dropped keys less is kept, which takes less. Of those of 64 bits it is the upper half; the
+// lower one may be any.
+typedef Either<COARSE && sizeof(Key) == 8, u32, Key>::type Dropped;
+__device__ inline Dropped dropped_part(Key key) { return (Dropped)(key >> (8 * (sizeof(Key) - sizeof(Dropped)))); }
+// The greatest key that one with this part may be.
+__device__ inline Key most_of(Dropped part) {
+  const int unknown = 8 * (sizeof(Key) - sizeof(Dropped));
+  return (Key)part << unknown | (((Key)1 << unknown) - 1);
+}
+
 // The greatest of what all queues of a thread dropped, where that is asked for (LOST, from the command
 // line): an operation or two for each element, and the proof that a row lost nothing that it needs.
 // It is kept while WATCHED; of walks that are so late, see stage1.cuh.
@@ -41,6 +51,7 @@ template <class Lanes, class K> struct Lost {
   __device__ void clear() {}
   template <bool> __device__ void add(K) {}
 #endif
+  __device__ Key most() const { return most_of(best); }
 };
 
 // The lesser of two integers, or of their halves, by the multiplier: what is left of their sum beside the greater.
@@ -52,6 +63,12 @@ __device__ inline u32 lesser_of(u32 x, u32 y, u32 greater) { return difference(s
 // included, where two insertions take 4 N - 2; BY_SUMS the multiplier takes one of them. Returns the greatest that is
 // left over.
 template <class Lanes, int N, bool BY_SUMS> __device__ inline u32 merge_pair(u32 (&at)[N], u32 more, u32 less) {
+  if constexpr (N == 2 && !BY_SUMS) {  // the second of four is the greater of these, the third the other one
+    const u32 one = Lanes::less(at[0], more), other = Lanes::greater(at[1], less);
+    at[0] = Lanes::greater(at[0], more);
+    at[1] = Lanes::greater(one, other);
+    return Lanes::less(one, other);
+  }
   const u32 lost = Lanes::greater(Lanes::less(at[N - 2], less), Lanes::less(at[N - 1], more));
 #pragma unroll
   for (int i = N - 1; i > 1; --i) {
@@ -87,17 +104,12 @@ template <class Lanes, int N> struct Ranking {
     const u32 more = Lanes::greater(x, y);
     if constexpr (N > 2) {  // the multiplier has time for two minima
       return merge_pair<Lanes, N, true>(at, more, lesser_of(x, y, more));
+    } else if constexpr (N == 2) {
+      return merge_pair<Lanes, N, false>(at, more, Lanes::less(x, y));
     } else {
-      // What is dropped is all less what is kept, and of two the lesser is the least of all. That is all
-      // that the multiplier has time for, and not in longer rankings.
-      u32 dropped = difference(sum(sum(at[0], x), y), Lanes::less(Lanes::less(at[N - 1], x), y));
-      if constexpr (N == 1) {
-        at[0] = Lanes::greater(Lanes::greater(at[0], x), y);
-      } else {
-        dropped = sum(dropped, at[1]);
-        merge_pair<Lanes, N, false>(at, more, Lanes::less(x, y));
-        dropped = difference(dropped, at[1]);
-      }
+      // What is dropped is all but what is kept and the least of all, by the multiplier, which has the time.
+      const u32 dropped = difference(sum(sum(at[0], x), y), Lanes::less(Lanes::less(at[0], x), y));
+      at[0] = Lanes::greater(Lanes::greater(at[0], x), y);
       return difference(dropped, at[0]);
     }
   }
@@ -140,6 +152,38 @@ template <int N> struct PackedQueue {
   __device__ u32 key(int i) const { return key_of(ranking.at[i]); }
   __device__ bool empty(int i) const { return ranking.at[i] == 0; }
   __device__ u32 step(int i) const { return 0xFFFFu - (ranking.at[i] & 0xFFFFu); }
+};
+
+// COARSE: the greatest of what the packed queues of a thread dropped, of 16-bit elements, one kept of each bucket. Two elements
+// of a word meet two queues at once, by maxima of halves, which take half of the time that those of whole registers do. Steps
+// are left out: it may have any.
+struct LostHalves {
+  u32 halves;
+  __device__ void clear() { halves = 0; }
+  __device__ Key most() const { return Wholes::greater(halves, halves << 16) | 0xFFFFu; }
+
+  // Before the queues of two buckets meet a word of keys x, or those in x and those in y.
+  template <bool WATCHED> __device__ void add(const PackedQueue<1>* queues, u32 x) {
+    if (WATCHED) halves = Halves::greater(halves, Halves::less(x, keys_of(queues)));
+  }
+  template <bool WATCHED> __device__ void add(const PackedQueue<1>* queues, u32 x, u32 y) {
+    if (WATCHED) halves = Halves::greater(halves, Halves::less(x, y));
+    add<WATCHED>(queues, Halves::greater(x, y));
+  }
+  // What one of them dropped.
+  template <bool WATCHED> __device__ void add(u32 packed) {
+    if (WATCHED) halves = Halves::greater(halves, packed >> 16);
+  }
+
+ private:
+  __device__ static u32 keys_of(const PackedQueue<1>* queues) {
+    const u32 low = queues[0].ranking.at[0], high = queues[1].ranking.at[0];
+#ifdef __CUDA_ARCH__
+    return __byte_perm(low, high, 0x7632);
+#else
+    return low >> 16 | (high & 0xFFFF0000u);
+#endif
+  }
 };
 
 // 8-bit elements, steps below 255: 8 bits of each, two buckets to a register, V at least 4.

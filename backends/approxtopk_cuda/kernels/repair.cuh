@@ -17,10 +17,16 @@ template <class Team> struct Gathered {
   u32* const positions;
   u32 count;
 
-  // Puts an entry of those threads that say so behind what is there. Ends with a barrier.
-  __device__ void add(const Entry<Key>& entry, bool does) {
-    u32 total, place = count + scan<Team>(space, does, total);
-    if (does) keys[place] = entry.key << KEY_SHIFT, positions[place] = entry.index;
+  // Puts those of a thread's entries that are to be taken behind what is there. Ends with a barrier.
+  template <int N> __device__ void add(const Entry<Key> (&entries)[N], const bool (&take)[N]) {
+    u32 own = 0, total;
+#pragma unroll
+    for (int j = 0; j < N; ++j) own += take[j];
+    u32 place = count + scan<Team>(space, own, total);
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      if (take[j]) keys[place] = entries[j].key << KEY_SHIFT, positions[place++] = entries[j].index;
+    }
     count += total;
     Team::sync();
   }
@@ -37,14 +43,13 @@ __device__ inline u32 gather(const Params& p, const RowEnds& ends, HiddenSpace& 
   const Buckets buckets = {p, ends.arr};
   const WrittenResults results = {p, ends};
   u32* const listed = select_space.count;
-  const u32 groups = Losses::groups(p), longest = p.run + (p.longer != 0);
-  const u32 room = (p.entries - p.k) / (GROUP * longest), bins = SelectSpace<Team::size>::bins;
-  const u32 most = room < bins ? room : bins;
+  const u32 groups = Losses::groups(p), most = SelectSpace<Team::size>::bins;
+  const u32 longest = GROUP * (p.run + (p.longer != 0));  // elements of a group
   u32 next = space.next;
   Gathered<Team> gathered = {space, keys, positions, 0};
   Team::sync();
   for (u32 end; next < groups; next = end) {
-    u32 count = 0;
+    u32 count = 0, done = 0;
     end = groups;
 #pragma unroll 1
     for (u32 base = next; base < groups && count < most; base += Team::size) {
@@ -59,25 +64,30 @@ __device__ inline u32 gather(const Params& p, const RowEnds& ends, HiddenSpace& 
     if (count == 0) return 0;
     if (count == most) end = listed[most - 1] + 1;
 
+    // As many groups as there is room for if all of them is better than tau, and again, for hardly any is so.
     gathered.count = 0;
+#pragma unroll 1
+    for (u32 fit; done < count && (fit = (p.entries - p.k - gathered.count) / longest) > 0; done += fit) {
+      fit = fit < count - done ? fit : count - done;
+      const auto bucket_at = [&](u32 i) { return listed[done + i / GROUP] * GROUP + i % GROUP; };
+      buckets.each<Team, AT_ONCE>(fit * GROUP, bucket_at,
+                                  [&](const Entry<Key>(&entries)[AT_ONCE], const u32(&)[AT_ONCE], const bool(&there)[AT_ONCE]) {
+        bool take[AT_ONCE];
+#pragma unroll
+        for (int j = 0; j < AT_ONCE; ++j) take[j] = there[j] && !better(bar, entries[j]);
+        gathered.add(entries, take);
+      });
+    }
+    if (done < count) end = listed[done];
+
 #pragma unroll 1
     for (u32 base = 0; base < p.k; base += Team::size) {
       const u32 i = base + Team::rank();
-      const Entry<Key> entry = results.get(i < p.k ? i : 0);
-      const u32 group = buckets.of(entry.index) / GROUP;
+      const Entry<Key> entry[1] = {results.get(i < p.k ? i : 0)};
+      const u32 group = buckets.of(entry[0].index) / GROUP;
       const bool listed_too = group >= next && group < end && losses.keys[group] >= tau.key;
-      gathered.add(entry, i < p.k && !listed_too);
-    }
-    const u32 total = count * longest;
-#pragma unroll 1
-    for (u32 base = 0; base < total * GROUP; base += Team::size) {
-      const u32 x = (base + Team::rank()) / GROUP, u = (base + Team::rank()) % GROUP;
-      const u32 i = INTERLEAVED ? x % count : x / longest, step = INTERLEAVED ? x / count : x % longest;
-      const u32 bucket = listed[x < total ? i : 0] * GROUP + u;
-      const bool there = x < total && buckets.has(bucket, step);
-      const u32 index = there ? buckets.index_of(bucket, step) : 0;
-      const Entry<Key> entry = {element_key(ends.arr[index * (STRIDED ? p.in.step : 1)]), index};
-      gathered.add(entry, there && !better(bar, entry));
+      const bool take[1] = {i < p.k && !listed_too};
+      gathered.add(entry, take);
     }
     if (gathered.count > p.k) {
       if (Team::rank() == 0) space.next = end, space.gathered = gathered.count;

@@ -4,8 +4,10 @@
 
 // A team's memory for it.
 struct ResultSpace {
-  Key keys[32];  // per warp
-  u32 positions[32], sums[32];
+  static const int warps = per_warp(THREADS);
+  Key keys[warps];
+  u32 positions[warps];
+  u32 sums[REPAIR && SORTED ? 32 : warps];  // also of each hidden element; see hidden.cuh
 };
 
 // Results as the caller gets them.

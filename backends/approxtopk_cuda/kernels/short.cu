@@ -58,6 +58,23 @@ __device__ inline void add_if_no_less(u32& sum, u32 x, u32 y, u32 more) {
 __device__ inline void add_if_no_less(u32& sum, u64 x, u64 y, u32 more) {
   if (x >= y) sum += more;
 }
+// Else x becomes the greatest of those that were less.
+__device__ inline void add_if_no_less(u32& sum, u32 x, u32 y, u32 more, u32& most) {
+#ifdef __CUDA_ARCH__
+  asm("{.reg .pred p; setp.ge.u32 p, %2, %3; @p add.u32 %0, %0, %4; @!p max.u32 %1, %1, %2;}" : "+r"(sum), "+r"(most) : "r"(x), "r"(y), "r"(more));
+#else
+  if (x >= y)
+    sum += more;
+  else
+    most = greater(most, x);
+#endif
+}
+__device__ inline void add_if_no_less(u32& sum, u64 x, u64 y, u32 more, u64& most) {
+  if (x >= y)
+    sum += more;
+  else
+    most = greater(most, x);
+}
 
 // A lane's part of a row. Slots are in the order of their indices; a bucket has each BUCKETS-th.
 struct Part {
@@ -136,6 +153,17 @@ struct Part {
 #pragma unroll
     for (int slot = 0; slot < SLOTS; ++slot) add_if_no_less(slots[slot % 4], keys[slot], bars[slot % BUCKETS], 1u << slot);
     return (slots[0] | slots[1] | slots[2] | slots[3]) & valid();
+  }
+  // And the greatest of the keys that are less.
+  __device__ u32 reaching(const Key (&bars)[BUCKETS], Key& most_less) const {
+    u32 slots[2] = {0, 0};
+    Key most[2] = {0, 0};
+#pragma unroll
+    for (int slot = 0; slot < SLOTS; ++slot) {
+      add_if_no_less(slots[slot % 2], keys[slot], bars[slot % BUCKETS], 1u << slot, most[slot % 2]);
+    }
+    most_less = greater(most[0], most[1]);
+    return (slots[0] | slots[1]) & valid();
   }
   __device__ u32 reaching(Key bar) const {
     Key bars[BUCKETS];
@@ -279,11 +307,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) short_rows(con
   if (KB == 2) part.second_of(bars);
 #pragma unroll
   for (u32 bucket = 0; bucket < BUCKETS; ++bucket) bars[bucket] = greater(least, KB == 2 ? bars[bucket] : best[bucket]);
+#if CERTIFY
+  Key dropped;  // the best of what reaches no bar
+  u32 hits = part.reaching(bars, dropped);
+#else
   u32 hits = part.reaching(bars);
+#endif
 #else
   u32 hits = part.reaching(least);
-  [[maybe_unused]] const u32 reaching = hits;
 #endif
+  [[maybe_unused]] const u32 reaching = hits;
 #if DROPS
   if (__builtin_expect(__any_sync(~0u, Part::any_full(hits)), 0)) hits = part.kept_of(hits);
 #endif
@@ -334,14 +367,22 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) short_rows(con
   }
 #if CERTIFY
   // Whatever reaches the bound and is not listed was dropped, or ties with tau at a higher index.
-#if BARS
-  const u32 reaching = part.reaching(least);
-#endif
+  const Listed tau = winners[team][p.k - 1];
   bool wrong = false;
+  u32 left = reaching & ~hits;
+#if BARS
+  wrong = dropped > key_of(tau);
+  const bool ties = dropped == key_of(tau);
+  if (__builtin_expect(__any_sync(~0u, ties), 0)) {  // then the row is held once more: few registers are left for it till then
+    part.load(chunks);
+    part.fill(chunks);
+    left |= ties ? part.reaching(key_of(tau)) & ~hits : 0;
+  }
+#endif
 #pragma unroll 1
-  for (u32 left = reaching & ~hits; left; left ^= 1u << last(left)) {
+  for (; left; left ^= 1u << last(left)) {
     u32 is_better = 0;
-    count_better(is_better, part.entry(last(left)), winners[team][p.k - 1]);
+    count_better(is_better, part.entry(last(left)), tau);
     wrong |= is_better;
   }
   const u32 wrongs = __ballot_sync(~0u, wrong) >> base & ~0u >> (32 - LANES);

@@ -39,19 +39,61 @@ template <bool WATCHED> __device__ inline void insert_partial(Queues& queues, co
   }
 }
 
+// Whether step 0 is the chunk that an unaligned row begins in.
+__device__ inline bool is_cut([[maybe_unused]] const Place& place) {
+#if UNALIGNED
+  return place.first < place.lead;
+#else
+  return false;
+#endif
+}
+// A chunk, or what a row has of the one that it begins in.
+__device__ inline void load(Chunk& chunk, const Bits* at, [[maybe_unused]] const Place& place, [[maybe_unused]] bool cut) {
+#if UNALIGNED
+  if (cut) return chunk.load_behind(at, place.lead);
+#endif
+  chunk.load(at);
+}
+template <bool WATCHED>
+__device__ inline void insert(Queues& queues, const Chunk& chunk, u32 step, [[maybe_unused]] const Place& place, [[maybe_unused]] bool cut) {
+#if UNALIGNED
+  if (cut) {
+#pragma unroll
+    for (int u = 1; u < V; ++u) {
+      if (u >= place.lead) queues.insert_at<WATCHED>(u, chunk.element(u), step);
+    }
+    return;
+  }
+#endif
+  queues.insert<WATCHED>(chunk.word, step);
+}
+// Two steps, of which the second one may be cut.
+template <bool WATCHED>
+__device__ inline void insert_two(Queues& queues, const Chunk& a, const Chunk& b, u32 step, const Place& place, bool cut) {
+  if (UNALIGNED && cut) {
+    queues.insert<WATCHED>(a.word, step);
+    return insert<WATCHED>(queues, b, step - 1, place, true);
+  }
+  queues.insert_two<WATCHED>(a.word, b.word, step);
+}
+
 // A batch of steps, the first at `at`.
-template <bool WATCHED> __device__ inline void walk_batch(Queues& queues, const Bits*& at, i64 pitch, u32& steps) {
+template <bool WATCHED>
+__device__ inline void walk_batch(Queues& queues, const Place& place, const Bits*& at, i64 pitch, u32& steps) {
+  const bool cut = is_cut(place) && steps == BATCH;
   Chunk chunks[BATCH];
 #pragma unroll
-  for (int i = 0; i < BATCH; ++i) chunks[i].load(at - i * pitch);
+  for (int i = 0; i < BATCH; ++i) load(chunks[i], at - i * pitch, place, cut && i + 1 == BATCH);
 #pragma unroll
-  for (int i = 0; i < BATCH; i += 2) queues.insert_two<WATCHED>(chunks[i].word, chunks[i + 1].word, steps - 1 - i);
+  for (int i = 0; i < BATCH; i += 2) {
+    insert_two<WATCHED>(queues, chunks[i], chunks[i + 1], steps - 1 - i, place, cut && i + 2 == BATCH);
+  }
   steps -= BATCH, at -= BATCH * pitch;
 }
 // Batches of steps, down to those below `end`.
 template <bool WATCHED>
-__device__ inline void walk_batches(Queues& queues, const Bits*& at, i64 pitch, u32& steps, u32 end) {
-  while (steps > end) walk_batch<WATCHED>(queues, at, pitch, steps);
+__device__ inline void walk_batches(Queues& queues, const Place& place, const Bits*& at, i64 pitch, u32& steps, u32 end) {
+  while (steps > end) walk_batch<WATCHED>(queues, place, at, pitch, steps);
 }
 
 #if STEPS && STEPS <= BATCH
@@ -77,11 +119,6 @@ template <class F> __device__ inline void walk(Queues& queues, const Place& plac
   return walk_at_once(queues, place);
 #endif
   u32 steps = place.steps;  // of V elements each
-#if UNALIGNED
-  const u32 cut = place.first < place.lead;  // whether the row begins inside of step 0, which is met last and alone
-#else
-  const u32 cut = 0;
-#endif
 #if !EVEN
   if (place.first < place.rest) {
     const u32 count = place.rest - place.first;
@@ -96,14 +133,15 @@ template <class F> __device__ inline void walk(Queues& queues, const Place& plac
   const i64 pitch = place.stride * place.element_step;
   const Bits* at = place.base + place.first * place.element_step + (i64)(steps - 1) * pitch;
 #if EVEN
-  walk_batch<!LATE>(queues, at, pitch, steps);  // by less arithmetic: queues are known to be empty
+  walk_batch<!LATE>(queues, place, at, pitch, steps);  // by less arithmetic: queues are known to be empty
 #else
-  u32 odd = (steps - cut) % BATCH;
+  const u32 odd = steps % BATCH;
   if (odd) {  // the batch that is not full goes first, so that its loads too are in flight together
+    const bool cut = is_cut(place) && steps == odd;
     Chunk chunks[BATCH];
 #pragma unroll
     for (int i = 0; i < BATCH; ++i) {
-      if (i < odd) chunks[i].load(at - i * pitch);
+      if (i < odd) load(chunks[i], at - i * pitch, place, cut && i + 1 == odd);
     }
 #pragma unroll
     for (int i = 0; i < BATCH; ++i) {
@@ -111,20 +149,17 @@ template <class F> __device__ inline void walk(Queues& queues, const Place& plac
       // saves here.)
       if (BATCH <= 8 && i == odd) break;
       if (BATCH > 8 && i >= odd) continue;
-      queues.insert<!LATE>(chunks[i].word, steps - 1 - i);
+      insert<!LATE>(queues, chunks[i], steps - 1 - i, place, cut && i + 1 == odd);
     }
     at -= odd * pitch;
     steps -= odd;
   }
 #endif
 #if LATE
-  walk_batches<false>(queues, at, pitch, steps, place.watched + cut);
+  walk_batches<false>(queues, place, at, pitch, steps, place.watched);
   begin_watch();
 #endif
-  walk_batches<true>(queues, at, pitch, steps, cut);
-#if UNALIGNED
-  if (cut) insert_partial<true>(queues, place, 0, place.lead, V);
-#endif
+  walk_batches<true>(queues, place, at, pitch, steps, 0);
 }
 __device__ inline void walk(Queues& queues, const Place& place) {
   walk(queues, place, [] {});
