@@ -4,7 +4,7 @@ On a machine with a GPU and CUDA's compute-sanitizer,
 
     PYTHONPATH=.:backends python tests/cuda/sanitize.py memcheck racecheck initcheck
 
-runs 328 of them under each tool, in 12 processes, and fails if a result is wrong or a tool reports
+runs 346 of them under each tool, in 12 processes, and fails if a result is wrong or a tool reports
 anything. A number among the arguments is how many seconds to begin new problems for, kinds of
 kernels and exactness first.
 """
@@ -62,6 +62,8 @@ PROVEN = (
     (1, 70_000, 100, 10, 12, {"sorted": True}),  # not knowing what was lost
     (1, 100_000, 8000, 30_000, 1, {}),  # in global memory
     (20, 70_000, 300, 16384, 2, {}),  # a block certifies
+    (300, 9000, 64, 3072, 1, {}),  # several passes, of which a thread keeps one key
+    (2200, 4099, 40, 1024, 1, {}),  # in waves: what 16 bits drop is known without its step
 )
 
 

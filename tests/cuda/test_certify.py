@@ -112,7 +112,12 @@ def test_random_plans(dtype: str, block: int) -> None:
         (600, 16385, 1000, 1024, 2, {"sorted": True, "largest": False}),
         (700, 16387, 64, 512, 2, {}),
         (16, 70_001, 300, 256, 2, {}),
+        (4000, 4096, 64, 1024, 1, {}),  # in waves: what 16 bits drop is known without its step
+        (4000, 4099, 50, 1024, 1, {}),
+        (4000, 2048, 50, 256, 1, {"largest": False}),
+        (1000, 9000, 64, 3072, 1, {}),  # several passes, of which a thread keeps one key
         (4096, 256, 8, 32, 2, {}),
+        (4096, 256, 8, 64, 1, {}),
         (4096, 256, 8, 32, 2, {"sorted": True, "largest": False}),
         (2, 2**21, 1024, 65536, 1, {}),
         (2, 2**21, 1024, 16384, 2, {"interleaved": False}),
@@ -131,6 +136,19 @@ def test_kinds_of_kernels(
 ) -> None:
     request = Request((rows, n), dtype, "cuda:0", 1, k, b, kb, **more)
     check(rows_for(request, k).cuda(), request)
+
+
+@pytest.mark.parametrize(
+    ("rows", "n", "k", "b", "kb"),
+    [(300, 9000, 100, 3072, 2), (16, 16384, 30, 8192, 1), (4, 8192, 20, 1024, 1)],
+)
+def test_float64_that_differs_in_its_lower_half(rows: int, n: int, k: int, b: int, kb: int) -> None:
+    """Of what is dropped the upper half of a key is known."""
+    request = Request((rows, n), "float64", "cuda:0", 1, k, b, kb)
+    generator = torch.Generator().manual_seed(0)
+    for most in (2**31, n // 4):
+        steps = torch.randint(0, most, (rows, n), generator=generator)
+        check((1 + steps.double() * 2.0**-52).cuda(), request)
 
 
 @pytest.mark.parametrize("layout", ["step", "turned", "rank 3", "misaligned"])

@@ -70,6 +70,11 @@ CASES: dict[str, tuple[Problem, Device, dict[str, int]]] = {
         Device(),
         {"COARSE": 1, "HELD": 1, "CLUSTER": 1},
     ),
+    "wide, few winners, cluster": (
+        problem(3, 16384, 30, 8192, 1, "float64", certificate=True),
+        Device(),
+        {"COARSE": 1, "HELD": 1, "CLUSTER": 8},
+    ),
     "wide, repair": (
         problem(9, 6000, 70, 1024, 2, "float64", largest=False, repair=True),
         Device(multiprocessors=1),

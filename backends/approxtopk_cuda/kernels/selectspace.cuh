@@ -6,7 +6,7 @@ __device__ constexpr int per_warp(int threads) { return threads >= 512 ? 32 : th
 template <int SIZE> struct SelectSpace {
   // Four bins a thread, but 2048 at most.
   static const int bins = SIZE >= 512 ? 2048 : SIZE * 4;
-  static const int bits = SIZE >= 512 ? 11 : SIZE == 256 ? 10 : SIZE == 128 ? 9 : SIZE == 64 ? 8 : 7;
+  static const int bits = SIZE >= 512 ? 11 : SIZE == 256 ? 10 : SIZE == 128 ? 9 : 7;
   static const int warps = per_warp(SIZE);
   static const int few = SIZE >= 256 ? 256 : 64;  // candidates that are not worth another pass
   // Counts of bins and of what is in none; later the candidates to be written; quick.cuh publishes here,
