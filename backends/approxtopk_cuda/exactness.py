@@ -146,18 +146,19 @@ def watched_steps(p: Problem, device: Device, tiling: Tiling, batch: int) -> int
     return 0
 
 
-def coarsely(p: Problem, device: Device, tiling: Tiling, in_waves: bool) -> bool:
+def coarsely(p: Problem, device: Device, tiling: Tiling, held: bool, others_work: bool) -> bool:
     """Whether of the keys that queues drop the upper half alone is kept, which takes less.
 
     What ties with the k-th in it is read again. That is rare for float64; of int64 all may tie.
-    16-bit elements, whose keys are packed with their steps, tie in a few of a hundred rows: these
-    take some microseconds more, in which others work if rows come in several waves.
+    (Where candidates are `held`, a certificate has no room for all groups that tie.) 16-bit
+    elements, whose keys are packed with their steps, tie in a few of a hundred rows: these take
+    some microseconds more, which is no loss if other rows are worked on meanwhile.
     """
     if p.dtype == "float64":
-        return True
+        return p.repair or not held
     packed = p.kb == 1 and tiling.queues == "PackedQueues" and itemsize_of(p.dtype) == 2
     whole = p.interleaved and tiling.parts == 1 and tiling.v > 1
-    return packed and whole and in_waves and not p.repair and device.halves
+    return packed and whole and others_work and not (held or p.repair) and device.halves
 
 
 def lost_group(p: Problem, tiling: Tiling) -> int:

@@ -191,7 +191,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     late = not (held or extract or cluster > 1)
     watched = watched_steps(p, device, tiling, walk.batch) if late else 0
     in_waves = blocks > _WAVES * device.multiprocessors * (65536 // limit // threads)
-    coarse = not extract and coarsely(p, device, tiling, in_waves and not (held or watched))
+    coarse = not extract and coarsely(p, device, tiling, held, in_waves and not watched)
     inside = at_its_end(p, tiling, cluster, more, watched, coarse)
     shared = teams * (inside.shared if inside else aligned(places) * entry_bytes(p.dtype))
     if extract:

@@ -292,8 +292,9 @@ template <class Team> __device__ inline Entry<Key> worst_of(HiddenSpace& space, 
   return worst<Team>(space, mine);
 }
 
-// A certificate where lost keys tie with tau, by the warp of the thread that knows tau. Where keys have steps, what was lost has
-// tau's step, so that its bucket tells whether it is better; if that may be tau's or on either side, it is read again.
+// A certificate where lost keys tie with tau, by the warp of the thread that knows tau. Where keys have steps, those of whole
+// buckets, what was lost has tau's step, so that its bucket tells whether it is better; if that may be tau's or on either side, it
+// is read again.
 __device__ inline void certify_tied(const Params& p, u32 row, const RowEnds& ends, const Losses& losses, Entry<Key> tau) {
   const u32 has = __ballot_sync(~0u, tau.index != NOWHERE), lane = threadIdx.x % 32;
   if (__builtin_expect(!has, 1)) return;
@@ -306,7 +307,7 @@ __device__ inline void certify_tied(const Params& p, u32 row, const RowEnds& end
       wrong |= better(entry, bar) && losses.dropped(group, u, entry);
     });
   };
-#if KEY_SHIFT && !COARSE
+#if KEY_SHIFT && !COARSE && !MERGE
   const Buckets buckets = {p, ends.arr};
   const u32 own = buckets.of(tau.index) / GROUP;
 #pragma unroll 1
