@@ -270,7 +270,7 @@ def _told_space(p: Problem, v: int, threads: int) -> int:
     """The same for what `threads` of all blocks tell of what they dropped; see losslist.cuh."""
     key = key_bytes(p.dtype)
     if not p.repair:
-        return 8 + threads // 8
+        return 16 + threads // 8
     group = -(-(v * (key + 4) + key + 4) // 16) * 16  # aligned
     return 8 + 32 * group
 

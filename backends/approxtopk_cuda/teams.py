@@ -96,7 +96,7 @@ def certify_space(p: Problem, team: int) -> int:
     """Static shared memory of a team for certificate and repair; see hidden.cuh."""
     known, entry = 32 if p.repair or team >= 512 else 1, entry_bytes(p.dtype)
     warps = _per_warp(team)
-    return -(-((2 * known + warps) * entry + 4 * max(known, warps) + 24) // 16) * 16
+    return -(-((2 * known + warps) * entry + 4 * max(known, warps) + 40) // 16) * 16
 
 
 def _per_warp(team: int) -> int:

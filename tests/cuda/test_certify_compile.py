@@ -10,10 +10,12 @@ import pytest
 from problems import DTYPES, KINDS, problem
 from test_compile import check_spills, device_with, kernels_of
 
+from approxtopk.backend import itemsize_of
 from approxtopk_cuda import Device, Kernel, Problem, Schedule, schedule
 from approxtopk_cuda.compile import compile_kernel
 from approxtopk_cuda.cubin import sections
 from approxtopk_cuda.exactness import settle
+from approxtopk_cuda.teams import certify_space, static_space
 
 ASKED = ({"certificate": True}, {"repair": True}, {"repair": True, "sorted": True})
 #: One of each: candidates held, stored, in global memory; counts of several ranges; a warp's.
@@ -128,3 +130,24 @@ def test_shared_memory_is_enough_for_what_kernels_declare(
         code = compile_kernel(launch.kernel, "sm_90")
         declared = declared_shared_bytes(code, launch.kernel.entry)
         assert 0 <= declared <= device.shared_per_block - launch.shared
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "promise"),
+    [
+        ((1024, 50257, 50, 2560, 1), "float32", "certificate"),
+        ((300, 65536, 300, 1024, 2), "bfloat16", "repair"),
+        ((4096, 16384, 64, 1024, 2), "float64", "certificate"),
+    ],
+)
+def test_what_kernels_declare_is_reckoned_with(
+    shape: tuple[int, int, int, int, int], dtype: str, promise: str
+) -> None:
+    """A few bytes more in each of eight blocks would leave half as much L1."""
+    p = problem(*shape, dtype, alignment=itemsize_of(dtype), **{promise: True})
+    plan = schedule(p, Device())
+    assert isinstance(plan, Schedule)
+    (launch,) = plan.launches
+    declared = declared_shared_bytes(compile_kernel(launch.kernel, "sm_90"), "fused")
+    reckoned = static_space(p, launch.block) + certify_space(p, launch.block)
+    assert declared <= reckoned <= declared + 128
