@@ -30,12 +30,12 @@ struct Place {
 #endif
 };
 
-// A step of which only the elements from `begin` to `end` exist.
-template <bool WATCHED> __device__ inline void insert_partial(Queues& queues, const Place& place, u32 step, u32 begin, u32 end) {
+// A step of which only the first `count` elements exist.
+template <bool WATCHED> __device__ inline void insert_partial(Queues& queues, const Place& place, u32 step, u32 count) {
   const Bits* at = place.base + (place.first + (u64)step * place.stride) * place.element_step;
 #pragma unroll
   for (int u = 0; u < V; ++u) {
-    if (u >= begin && u < end) queues.insert_at<WATCHED>(u, at[u * place.element_step], step);
+    if (u < count) queues.insert_at<WATCHED>(u, at[u * place.element_step], step);
   }
 }
 
@@ -125,7 +125,7 @@ template <class F> __device__ inline void walk(Queues& queues, const Place& plac
     if (count >= V)
       ++steps;
     else
-      insert_partial<!LATE>(queues, place, steps, 0, count);
+      insert_partial<!LATE>(queues, place, steps, count);
   }
   if (steps == 0) return;
 #endif
