@@ -167,11 +167,9 @@ def carveout(launch: Launch, device: Device, static: int, blocks: int) -> int:
             return 100
         resident = blocks
     each = static + launch.shared + device.shared_reserved
-    needed = resident * each
-    sizes = (size * 1024 for size in _SHARED_KILOBYTES if needed <= size * 1024)
-    return (
-        100 * min(next(sizes, device.shared_in_all), device.shared_in_all) // device.shared_in_all
-    )
+    sizes = (1024 * size for size in _SHARED_KILOBYTES)
+    most = device.shared_in_all
+    return 100 * next((size for size in sizes if resident * each <= size < most), most) // most
 
 
 def _ask_shared(function: ctypes.c_void_p, launch: Launch, device: Device) -> int:

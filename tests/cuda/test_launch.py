@@ -314,11 +314,7 @@ def test_shared_memory_is_carved_out_for_the_blocks_that_there_are(
         ((256, 131072, 2048, 4096, 3), {}, 16),  # about six a row are hidden, nearly all late
         ((256, 131072, 2048, 4096, 3), {"sorted": True}, 16),
         ((256, 131072, 2048, 3072, 3), {}, 12),  # 15 a row; by batches of four
-        (
-            (256, 131071, 2048, 4096, 3),
-            {"alignment": 4},
-            16,
-        ),  # of 31 or 32 steps the half, and more
+        ((256, 131071, 2048, 4096, 3), {"alignment": 4}, 16),  # half of 32, more than half of 31
         ((256, 131072, 2048, 2048, 2), {}, 8),  # 206 a row
         ((256, 32768, 1024, 2048, 2), {}, 4),  # one batch
         ((256, 131072, 2048, 8192, 3), {}, 0),  # of two rows one is exact

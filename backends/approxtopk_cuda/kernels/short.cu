@@ -58,7 +58,7 @@ __device__ inline void add_if_no_less(u32& sum, u32 x, u32 y, u32 more) {
 __device__ inline void add_if_no_less(u32& sum, u64 x, u64 y, u32 more) {
   if (x >= y) sum += more;
 }
-// Else x becomes the greatest of those that were less.
+// And what is less goes into `most`, the greatest of it.
 __device__ inline void add_if_no_less(u32& sum, u32 x, u32 y, u32 more, u32& most) {
 #ifdef __CUDA_ARCH__
   asm("{.reg .pred p; setp.ge.u32 p, %2, %3; @p add.u32 %0, %0, %4; @!p max.u32 %1, %1, %2;}" : "+r"(sum), "+r"(most) : "r"(x), "r"(y), "r"(more));
