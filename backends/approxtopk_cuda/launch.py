@@ -10,7 +10,7 @@ from .exactness import at_its_end, certified, coarsely, lost_group, watched_step
 from .order import MAX_SORT, binned, sort_launches, sort_places
 from .problem import MAX_GRID, Device, Launch, Problem, Schedule
 from .short import short
-from .teams import certify_space, crowded, merges, static_space, teams_for
+from .teams import certify_space, crowded, is_quick, merges, static_space, teams_for
 from .tiling import Tiling, list_bytes, tile_block, tile_grid
 from .variants import (
     LIMITS,
@@ -28,8 +28,6 @@ __all__ = ["refuses", "schedule"]
 MAX_KB = 16
 #: Winners that a warp takes out one by one.
 MAX_EXTRACT = 16
-#: Winners that are found by ranking what reaches a bound, a quarter of it for 64-bit keys.
-MAX_QUICK = 128
 #: Rows that come in more waves than this have others to wait with.
 _WAVES = 2
 #: Blocks of a cluster that share a row's candidates, and how many make that worth while.
@@ -183,7 +181,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     # Groups for a bound: of a thread's share of the candidates, or of those it found itself.
     shared_out = merge or cluster > 1
     groups = min(team, p.b * p.kb if shared_out else -(-p.b // tiling.v))
-    quick = _is_quick(p) and 3 * p.k <= 2 * groups and resident <= 4 and team >= 256
+    quick = is_quick(p) and 3 * p.k <= 2 * groups and resident <= 4 and team >= 256
     held = quick and tiling.passes == 1 and not merge
     extract = team == 32 and not merge and tiling.passes == 1
     extract = extract and p.k <= MAX_EXTRACT and tiling.v * p.kb <= 4
@@ -202,12 +200,13 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     if shared + teams * fixed > device.shared_per_block:
         return None
     name = "extract" if extract else "fused"
+    room = max(1, 65536 // limit // threads)
     kernel = make_kernel(
         name,
         name,
         p,
         threads,
-        max(1, 65536 // limit // threads),
+        room,
         TEAM=team,
         CLUSTER=cluster,
         MERGE=merge,
@@ -225,6 +224,7 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
         **walk.defines(),
         **(inside.defines if inside else {}),
     )
+    kernel = replace(kernel, wave=resident if resident <= room else 0)
     grid = -(-p.rows // teams) * cluster
     fields = (*tiling.fields(p), *(inside.fields if inside else ()))
     return Launch(kernel, grid, threads, shared, cluster, fields, certifies=True)
@@ -273,11 +273,6 @@ def _told_space(p: Problem, v: int, threads: int) -> int:
         return 16 + threads // 8
     group = -(-(v * (key + 4) + key + 4) // 16) * 16  # aligned
     return 8 + 32 * group
-
-
-def _is_quick(p: Problem) -> bool:
-    """Whether winners are so few that ranking what reaches a bound is quick; see quick.cuh."""
-    return p.k <= (MAX_QUICK if key_bytes(p.dtype) == 4 else MAX_QUICK // 4)
 
 
 def _groups(k: int, places: int, threads: int) -> int:
@@ -332,7 +327,7 @@ def _select(
         BINNED=0 if listed else binned(p, 1024),
         LISTED=listed,
         ALL=p.k == p.candidates,
-        QUICK=_is_quick(p) and not listed and places >= 1024,
+        QUICK=is_quick(p) and not listed and places >= 1024,
         HELD=0,
         GROUPS=0 if cluster > 1 else _groups(p.k, places, 1024),
         PART_GROUPS=groups,

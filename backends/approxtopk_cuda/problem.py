@@ -22,6 +22,7 @@ class Device:
     shared_in_all: int = 228 * 1024  #: of a multiprocessor
     shared_reserved: int = 1024  #: of each block, by the driver
     clusters: bool = True  #: compute capability 9.0 and later
+    alone: int = 64 * 1024  #: bytes of a row that a block reads as fast as a cluster; see teams.py
 
     @property
     def halves(self) -> bool:

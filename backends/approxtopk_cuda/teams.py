@@ -8,12 +8,26 @@ from .order import bins_of
 from .problem import Device, Launch, Problem
 from .variants import entry_bytes, key_bytes
 
-__all__ = ["certify_space", "crowded", "merges", "static_space", "teams_for"]
+__all__ = [
+    "certify_space",
+    "crowded",
+    "is_quick",
+    "merges",
+    "static_space",
+    "takes_whole",
+    "teams_for",
+]
 
 #: Rows of a multiprocessor from which on they come in several waves, or nearly one of small blocks.
 MANY_ROWS = 4
 #: Bytes of L1 beyond the least there is, for as many loads as keep memory busy.
 LEAST_L1 = 32 * 1024
+#: Winners that are found by ranking what reaches a bound, a quarter of it for 64-bit keys.
+MAX_QUICK = 128
+#: Blocks of a cluster.
+MOST_BLOCKS = 8
+#: Steps of a walk, of each element kept and two more, in whose time lists of its parts are merged.
+_MERGING = 32
 
 
 def teams_for(p: Problem, device: Device) -> list[tuple[int, int]]:
@@ -26,26 +40,80 @@ def teams_for(p: Problem, device: Device) -> list[tuple[int, int]]:
         warps = [(32, 1)] if places <= 512 and fill else []
         best = 128 if places <= 4096 else 256
         return warps + [(team, 1) for team in (best, 256, 512, 128)]
-    step = p.b * itemsize_of(p.dtype)  # bytes of an element of each bucket
     if p.rows > processors:
         # No more threads than load a step at once, 16 bytes each: parts would have to be merged.
-        return [(256, 1), (512, 1)] if step <= 16 * 256 else [(512, 1), (256, 1)]
-    if p.n <= 8192 or 2 * p.rows > processors or not device.clusters:
+        best = 128 if p.rows > 2 * processors and places <= 4096 else 256
+        while best < 512 and 16 * best < _step_bytes(p):
+            best *= 2
+        return [(best, 1), *((team, 1) for team in (256, 512) if team != best)]
+    most = 1  # blocks of a cluster that the device has room for
+    while device.clusters and most < MOST_BLOCKS and 2 * most * p.rows <= processors:
+        most *= 2
+    if p.n > 65536 and 4 * most * p.rows < processors:
+        return []
+    return _whole(p, device, most) if takes_whole(p) else _in_parts(p, device, most)
+
+
+def is_quick(p: Problem) -> bool:
+    """Whether winners are so few that ranking what reaches a bound is quick; see quick.cuh."""
+    return p.k <= (MAX_QUICK if key_bytes(p.dtype) == 4 else MAX_QUICK // 4)
+
+
+def takes_whole(p: Problem) -> bool:
+    """Whether each thread of few rows should walk whole buckets, however narrow its loads get.
+
+    Else buckets are split in parts, which take less time to walk, and their lists are merged, which
+    takes longer the longer these are.
+    """
+    short = -(-p.n // p.b) < _MERGING * (p.kb + 2)
+    return p.interleaved and short and _step_bytes(p) >= 4 * 128
+
+
+def _whole(p: Problem, device: Device, most: int) -> list[tuple[int, int]]:
+    """For few rows of buckets that are not split: many threads, and few blocks.
+
+    Latency is what counts. A thread with narrow loads has less to do when they have come. Blocks of
+    a cluster wait for each other, which takes as long as reading some bytes, or twice as many where
+    the others would not have been idle.
+    """
+    size, cluster = p.n * itemsize_of(p.dtype), 1
+    while cluster < most and size > device.alone * cluster:
+        idle = 4 * cluster * p.rows <= device.multiprocessors
+        if not idle and size <= 2 * device.alone * cluster:
+            break
+        cluster *= 2
+    if not device.clusters and size > 2 * device.alone and 2 * p.rows <= device.multiprocessors:
+        return []  # a row's time on one multiprocessor must not exceed two launches'
+    step = _step_bytes(p) // cluster
+    if cluster == MOST_BLOCKS or step > (16 * 512 if cluster == 1 else 16 * 256):
+        team = _lanes(p, cluster)
+    else:
+        busy = cluster == 1 or 2 * cluster * p.rows > device.multiprocessors
+        largest = 1024 if busy and is_quick(p) and key_bytes(p.dtype) == 4 else 512
+        team = 128
+        while team < largest and 4 * team < step:
+            team *= 2
+    return [(team, cluster), *((other, cluster) for other in (512, 256, 128) if other != team)]
+
+
+def _in_parts(p: Problem, device: Device, most: int) -> list[tuple[int, int]]:
+    """For few rows whose buckets' lists are merged, or that clusters share."""
+    step = _step_bytes(p)
+    if p.n <= 8192 or most == 1:
         # Without clusters a row's time on one multiprocessor must not exceed two launches'.
-        if p.n > 8192 and 2 * p.rows <= processors:
+        if p.n > 8192 and 2 * p.rows <= device.multiprocessors:
             return []
         # No more threads than load a step by 8 bytes each, where elements are narrow: their lists
         # take long to merge. Of wider ones as many as hide what memory takes.
         narrow = p.n <= 8192 or (itemsize_of(p.dtype) <= 2 and step <= 8 * 256)
-        most = _lanes(p, 1) if narrow else max(512, _lanes(p, 1))
-        return [(most, 1), (512, 1), (256, 1)]
-    cluster = 2
-    while cluster < 8 and 2 * cluster * p.rows <= processors:
-        cluster *= 2
-    if 4 * cluster * p.rows < processors and p.n > 65536:
-        return []
-    most = _lanes(p, cluster)
-    return [(most, cluster), (512, cluster), (256, cluster)]
+        team = _lanes(p, 1) if narrow else max(512, _lanes(p, 1))
+        return [(team, 1), (512, 1), (256, 1)]
+    return [(_lanes(p, most), most), (512, most), (256, most)]
+
+
+def _step_bytes(p: Problem) -> int:
+    """Bytes of an element of each bucket."""
+    return p.b * itemsize_of(p.dtype)
 
 
 def _lanes(p: Problem, cluster: int) -> int:
@@ -53,7 +121,7 @@ def _lanes(p: Problem, cluster: int) -> int:
 
     They load 16 bytes each, but 8 of 16-bit elements where that makes 512 of 256.
     """
-    lanes = p.b * itemsize_of(p.dtype) // (16 * cluster)
+    lanes = _step_bytes(p) // (16 * cluster)
     half = lanes == 256 and itemsize_of(p.dtype) == 2
     return 1024 if lanes > 512 else 512 if lanes > 256 or half else 256
 
@@ -96,7 +164,8 @@ def certify_space(p: Problem, team: int) -> int:
     """Static shared memory of a team for certificate and repair; see hidden.cuh."""
     known, entry = 32 if p.repair or team >= 512 else 1, entry_bytes(p.dtype)
     warps = _per_warp(team)
-    return -(-((2 * known + warps) * entry + 4 * max(known, warps) + 40) // 16) * 16
+    sums = 32 if p.repair and p.sorted else warps
+    return -(-((2 * known + warps) * entry + 4 * sums + 40) // 16) * 16
 
 
 def _per_warp(team: int) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from approxtopk.backend import itemsize_of
 
 from .problem import Device, Problem
+from .teams import takes_whole
 from .variants import (
     LIMITS,
     entry_bytes,
@@ -157,8 +158,8 @@ def _tile_block(p: Problem, device: Device, team: int, cluster: int) -> Tiling |
         uneven = cluster > 1 and p.b % v > 0  # needs parts, and these all buckets in one block
         merging = short and p.b < team * v
         parted = 2 * share <= team * v  # parts of buckets, whose lists would be merged
-        if itemsize_of(p.dtype) > 2:
-            parted = few and parted and team * v < 4 * share and v * itemsize_of(p.dtype) == 16
+        if few and not takes_whole(p) and itemsize_of(p.dtype) > 2:
+            parted = parted and team * v < 4 * share and v * itemsize_of(p.dtype) == 16
         return uneven or merging or parted
 
     while p.interleaved and _narrower(p, v) and too_wide(v):

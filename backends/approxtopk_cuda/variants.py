@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from approxtopk.backend import itemsize_of
@@ -60,23 +60,25 @@ class Kernel:
     source: str
     entry: str
     defines: tuple[tuple[str, str], ...]
+    wave: int = 0  #: blocks of a multiprocessor that take all rows at once; 0 if they come in waves
 
 
 def leaner(kernel: Kernel) -> Kernel | None:
     """The same kernel for the same launch, in need of fewer registers or allowed more of them.
 
-    Where many blocks are resident together, one less costs least; then half of the loads in flight,
-    down to two; then fewer blocks again. None where nothing is left to give.
+    Where many blocks are resident together, one less costs least, unless some rows would have to
+    wait for another wave; then half of the loads in flight, down to two; then fewer blocks again.
+    None where nothing is left to give.
     """
     macros = dict(kernel.defines)
     batch, blocks = int(macros.get("BATCH", 0)), int(macros["MIN_BLOCKS"])
     if batch < 4 and blocks == 1:
         return None
-    if batch < 4 or blocks > 4:
+    if batch < 4 or blocks > (kernel.wave or 4):
         macros["MIN_BLOCKS"] = str(blocks - 1)
     else:
         macros["BATCH"] = str(batch // 2)
-    return Kernel(kernel.source, kernel.entry, tuple(sorted(macros.items())))
+    return replace(kernel, defines=tuple(sorted(macros.items())))
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,9 @@ RANDOM, EXACT, PROCESSES = 180, 40, 12
 SHAPES: tuple[tuple[int, int, int, int, int, dict[str, Any]], ...] = (
     (8, 8192, 64, 4096, 1, {}),  # a block a row, candidates in registers
     (150, 8192, 700, 4096, 2, {}),  # in shared memory, two passes
-    (16, 16384, 64, 8192, 1, {}),  # a cluster a row, candidates in registers
-    (40, 16384, 300, 2048, 2, {"sorted": True}),  # in the first block's shared memory
-    (40, 16384, 3000, 2048, 2, {"sorted": True}),  # more than there are bins to order them by
+    (8, 40_000, 64, 4096, 1, {}),  # a cluster a row, candidates in registers
+    (20, 40_000, 300, 2048, 2, {"sorted": True}),  # in the first block's shared memory
+    (20, 40_000, 3000, 2048, 2, {"sorted": True}),  # more than there are bins to order them by
     (600, 256, 8, 32, 2, {}),  # a warp a row, winners taken out one by one
     (600, 1000, 60, 100, 2, {}),  # and selected
     (2, 2**17, 1000, 32768, 1, {}),  # two launches, a cluster selects
@@ -51,8 +51,8 @@ SHAPES: tuple[tuple[int, int, int, int, int, dict[str, Any]], ...] = (
 #: The same for certificates and exact answers.
 PROVEN = (
     (8, 8192, 64, 4096, 1, {}),  # a bit of each thread tells what it dropped; no loop over steps
-    (16, 16384, 30, 8192, 1, {}),  # in clusters
-    (16, 20000, 30, 2048, 2, {}),  # and with a loop
+    (8, 40_000, 30, 4096, 1, {}),  # in clusters
+    (8, 80_000, 30, 2048, 2, {}),  # and with a loop
     (150, 16384, 2500, 4096, 2, {}),  # hardly ever exact, which is known from what is dropped late
     (600, 16384, 1000, 1024, 2, {"sorted": True}),
     (9, 8195, 64, 2048, 1, {}),  # rows that begin anywhere

@@ -99,7 +99,8 @@ def test_random_plans(dtype: str, block: int) -> None:
         (32, 4096, 64, 2048, 1, {}),
         (64, 131072, 64, 4096, 1, {}),
         (64, 131072, 64, 8192, 1, {}),
-        (16, 16384, 30, 8192, 1, {}),  # keys of 64 bits too are held, by clusters
+        (8, 131072, 30, 8192, 1, {}),  # keys of 64 bits too are held, by clusters
+        (32, 16384, 64, 512, 2, {}),  # a block to a row, by narrow loads
         (64, 131072, 64, 512, 2, {"sorted": True}),
         (128, 65536, 128, 4096, 2, {}),
         (40, 131072, 2048, 4096, 3, {}),

@@ -71,7 +71,7 @@ def tied_rows(p: Problem, rng: np.random.Generator) -> np.ndarray:
 def test_what_ties_is_hidden_where_it_comes_first(cluster: int, p: Problem, tmp_path: Path) -> None:
     p = replace(p, certificate=True)
     # With several multiprocessors for each row a cluster takes it.
-    device = Device("sm_90", p.rows * cluster)
+    device = Device("sm_90", p.rows * cluster, alone=1024)
     plan = schedule(p, device)
     assert isinstance(plan, Schedule)
     (launch,) = plan.launches

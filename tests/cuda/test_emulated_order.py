@@ -17,7 +17,7 @@ from approxtopk_cuda import Device
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
 DEVICE = Device("sm_90", 4, clusters=True)
-WIDE = replace(DEVICE, multiprocessors=132)
+WIDE = replace(DEVICE, multiprocessors=132, alone=1024)
 
 
 def crowd(pattern: str, dtype: str, rows: int, n: int) -> np.ndarray:

@@ -83,7 +83,8 @@ def check_random(seed: int, folder: Path) -> None:
     n = rng.choice([1, 2, 7, 31, 64, 100, 255, 1000, 1024, 2049, 4096, 5000, 9000, 16384])
     p = random_problem(rng, rng.choice([1, 2, 3, 9]) if n < 9000 else rng.choice([1, 2]), n)
     arch, multiprocessors = rng.choice(["sm_80", "sm_90"]), rng.choice([1, 4, 8, 132])
-    device = Device(arch, multiprocessors, clusters=arch != "sm_80")
+    alone = 1024 if seed % 2 else 64 * 1024  # rows as short as these are shared by clusters, or not
+    device = Device(arch, multiprocessors, clusters=arch != "sm_80", alone=alone)
     arr = rows_of(p.dtype, p.rows, n, seed)
     if rng.random() < 0.3:  # rows begin anywhere
         p = replace(p, alignment=arr.itemsize)
@@ -160,7 +161,7 @@ def test_short_rows(p: Problem, tmp_path: Path) -> None:
 )
 def test_clusters(entry: str, p: Problem, pattern: int, tmp_path: Path) -> None:
     arr = rows_of(p.dtype, p.rows, p.n, pattern)
-    plan = check(p, Device(), arr, tmp_path)
+    plan = check(p, Device(alone=1024), arr, tmp_path)
     assert any(launch.cluster > 1 and launch.kernel.entry == entry for launch in plan.launches)
 
 
@@ -268,6 +269,6 @@ def test_more_groups_hide_something_than_are_listed(
     for row in arr:
         for bucket in rng.choice(b // 4, 60, replace=False) * 4:
             row[bucket::b] = 100 + rng.permutation(n // b)
-    plan = check(p, Device(), arr, tmp_path)
+    plan = check(p, Device(alone=64 * 1024 // cluster), arr, tmp_path)
     assert dict(plan.launches[0].kernel.defines)["HELD"] == "1"
     assert plan.launches[0].cluster == cluster

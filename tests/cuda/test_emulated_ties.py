@@ -86,7 +86,7 @@ CASES: dict[str, tuple[Problem, Device, dict[str, int]]] = {
     ),
     "wide, few winners, cluster": (
         problem(3, 16384, 30, 8192, 1, "float64", certificate=True),
-        Device(),
+        Device(alone=1024),
         {"COARSE": 0, "HELD": 1, "CLUSTER": 8},
     ),
     "wide, repair": (

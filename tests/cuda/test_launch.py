@@ -158,17 +158,6 @@ def test_clusters_certify_few_rows() -> None:
         assert found.entries >= rows * blocks * field["entries"]
 
 
-def test_a_warp_takes_a_row_only_where_they_are_many() -> None:
-    def team(rows: int, n: int, b: int, kb: int) -> str:
-        launch = planned(problem(rows, n, 64, b, kb), Device()).launches[0]
-        return dict(launch.kernel.defines)["TEAM"]
-
-    assert team(16384, 16384, 256, 2) == "32"
-    assert team(4096, 16384, 256, 2) == "128"
-    assert team(16384, 16384, 1024, 2) == "128"  # too many candidates
-    assert team(16384, 16384, 12, 6) == "128"  # parts of buckets would have to be merged
-
-
 def test_short_rows_are_shared_by_as_many_lanes_as_fill_the_device() -> None:
     def lanes(rows: int, n: int, k: int, b: int, kb: int, **more: Any) -> int:
         result = planned(problem(rows, n, k, b, kb, **more), Device())
@@ -257,31 +246,6 @@ def test_results_are_put_in_order_where_they_are() -> None:
 def test_whose_blocks_may_come_before_the_end(shape: Any, lets: list[bool]) -> None:
     launches = planned(problem(*shape), Device()).launches
     assert [launch.lets_next for launch in launches] == lets
-
-
-@pytest.mark.parametrize(
-    ("shape", "more", "threads"),
-    [
-        ((1024, 50256, 50, 2048, 1), {}, 128),
-        ((1024, 128256, 50, 4096, 1), {}, 256),  # of 128 there is room for six blocks, not eight
-        ((640, 128256, 50, 4096, 1), {}, 128),  # for as many as there are
-        ((700, 65536, 64, 2048, 2), {}, 128),
-        ((700, 65536, 64, 2048, 2), {"certificate": True}, 128),  # six, as many as there are
-        ((700, 65536, 64, 2048, 2), {"repair": True}, 256),  # five
-        ((1024, 50257, 50, 2560, 1), {"alignment": 4}, 128),
-        ((1024, 50257, 50, 2560, 1), {"alignment": 4, "certificate": True}, 128),
-        ((1024, 50257, 50, 2560, 1), {"alignment": 4, "repair": True}, 256),  # leaves no L1
-        ((1024, 32000, 50, 2560, 1), {"certificate": True}, 128),  # by whole lines that is enough
-        ((1024, 131072, 64, 8192, 1), {}, 512),
-        ((1024, 131072, 2048, 4096, 3), {}, 512),
-        ((4096, 16384, 64, 512, 2), {}, 128),
-        ((4096, 16384, 64, 512, 12), {}, 128),  # others would have to merge lists
-    ],
-)
-def test_many_rows_have_teams_whose_threads_all_find_room(
-    shape: Any, more: Any, threads: int
-) -> None:
-    assert planned(problem(*shape, **more), Device()).launches[0].block == threads
 
 
 @pytest.mark.parametrize(

@@ -91,28 +91,6 @@ def only_launch(p: Problem) -> Launch:
 
 
 @pytest.mark.parametrize(
-    ("rows", "shape", "dtype", "threads", "v"),
-    [
-        (256, (131072, 2048, 2048, 3), "bfloat16", 256, 8),
-        (256, (131072, 2048, 4096, 3), "bfloat16", 512, 8),  # not in two passes
-        (300, (65536, 64, 1024, 2), "float32", 256, 4),
-        (128, (65536, 64, 1024, 2), "bfloat16", 256, 4),
-        (128, (65536, 64, 1024, 2), "float32", 512, 2),
-        (64, (32768, 1024, 1536, 3), "bfloat16", 256, 4),
-        (4096, (4096, 64, 256, 2), "bfloat16", 128, 2),
-        (1024, (50256, 50, 512, 2), "int8", 128, 4),
-    ],
-)
-def test_buckets_are_taken_whole_by_fewer_threads_or_narrower_loads(
-    rows: int, shape: tuple[int, int, int, int], dtype: str, threads: int, v: int
-) -> None:
-    n, k, b, kb = shape
-    launch = only_launch(problem(rows, n, k, b, kb, dtype))
-    assert dict(launch.fields)["parts"] == 1
-    assert (launch.block, dict(launch.kernel.defines)["V"]) == (threads, str(v))
-
-
-@pytest.mark.parametrize(
     ("rows", "n", "dtype", "alignment", "v", "unaligned"),
     [
         (1024, 50257, "float32", 4, 4, True),

@@ -1,0 +1,135 @@
+"""Which threads share a row, without a GPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from problems import problem
+
+from approxtopk_cuda import Device, Launch, Problem, Schedule, schedule
+from approxtopk_cuda.variants import Kernel, leaner
+
+
+def only_launch(p: Problem, device: Device | None = None) -> Launch:
+    result = schedule(p, device or Device())
+    assert isinstance(result, Schedule)
+    (launch,) = result.launches
+    return launch
+
+
+@pytest.mark.parametrize(
+    ("rows", "shape", "dtype", "threads", "v"),
+    [
+        (256, (131072, 2048, 2048, 3), "bfloat16", 256, 8),
+        (256, (131072, 2048, 4096, 3), "bfloat16", 512, 8),  # not in two passes
+        (300, (65536, 64, 1024, 2), "float32", 256, 4),
+        (128, (65536, 64, 1024, 2), "bfloat16", 512, 2),
+        (128, (65536, 64, 1024, 2), "float32", 1024, 1),
+        (128, (32000, 50, 2560, 1), "bfloat16", 1024, 4),
+        (128, (16384, 256, 1024, 2), "float32", 512, 2),  # many winners: fewer threads to wait for
+        (128, (16384, 24, 1024, 2), "float64", 512, 2),
+        (64, (32768, 1024, 1536, 3), "bfloat16", 512, 4),
+        (32, (16384, 64, 512, 2), "float32", 512, 1),
+        (200, (16384, 64, 512, 2), "float32", 256, 2),
+        (500, (16384, 64, 512, 2), "float32", 128, 4),
+        (500, (16384, 64, 256, 2), "float32", 128, 2),
+        (500, (16384, 600, 512, 16), "float32", 256, 2),
+        (4096, (16384, 64, 256, 2), "float32", 128, 2),
+        (4096, (4096, 64, 256, 2), "bfloat16", 128, 2),
+        (1024, (50256, 50, 512, 2), "int8", 128, 4),
+    ],
+)
+def test_buckets_are_taken_whole_by_fewer_threads_or_narrower_loads(
+    rows: int, shape: tuple[int, int, int, int], dtype: str, threads: int, v: int
+) -> None:
+    n, k, b, kb = shape
+    launch = only_launch(problem(rows, n, k, b, kb, dtype))
+    assert dict(launch.fields)["parts"] == 1
+    assert (launch.block, dict(launch.kernel.defines)["V"]) == (threads, str(v))
+
+
+@pytest.mark.parametrize(
+    ("rows", "n", "dtype", "b", "cluster"),
+    [
+        (32, 16384, "float32", 2048, 1),  # a block has read them before a cluster has met
+        (32, 65536, "float32", 2048, 2),
+        (16, 65536, "float32", 2048, 4),  # more of the device would be idle
+        (64, 65536, "bfloat16", 4096, 1),
+        (64, 131072, "bfloat16", 4096, 2),
+        (16, 131072, "float32", 4096, 4),
+        (8, 131072, "float32", 4096, 8),
+        (66, 131072, "float64", 4096, 2),
+        (67, 131072, "float64", 4096, 1),  # there is no room for two blocks each
+    ],
+)
+def test_clusters_take_rows_that_are_long_for_a_block(
+    rows: int, n: int, dtype: str, b: int, cluster: int
+) -> None:
+    launch = only_launch(problem(rows, n, 64, b, 1, dtype))
+    assert (launch.kernel.entry, launch.cluster) == ("fused", cluster)
+    assert launch.grid == rows * cluster
+
+
+def test_short_rows_need_no_clusters() -> None:
+    """Longer ones are split over blocks by a launch of their own where there are none."""
+    device = Device("sm_80", 108, 163 * 1024, 164 * 1024, clusters=False)
+    for n, name in ((32768, "fused"), (65536, "stage 1, stage 2")):
+        found = schedule(problem(20, n, 64, 2048, 1), device)
+        assert isinstance(found, Schedule)
+        assert found.name == name
+
+
+def test_a_wave_keeps_its_blocks_and_gives_up_loads() -> None:
+    """Where a kernel spills: with a block less, 100 of 1024 rows waited for all others."""
+
+    def forms(rows: int) -> list[tuple[str, str]]:
+        kernel: Kernel | None
+        kernel = only_launch(problem(rows, 32000, 50, 1024, 2, "bfloat16")).kernel
+        found = []
+        while kernel:
+            macros = dict(kernel.defines)
+            found.append((macros["MIN_BLOCKS"], macros["BATCH"]))
+            kernel = leaner(kernel)
+        return found
+
+    assert forms(1024)[:3] == [("8", "4"), ("8", "2"), ("7", "2")]
+    assert forms(900)[:3] == [("8", "4"), ("7", "4"), ("7", "2")]  # seven are enough
+    assert forms(4096)[:3] == [("8", "4"), ("7", "4"), ("6", "4")]
+    assert forms(1024)[-1] == ("1", "2")
+
+
+def test_a_warp_takes_a_row_only_where_they_are_many() -> None:
+    def team(rows: int, n: int, b: int, kb: int) -> str:
+        launch = only_launch(problem(rows, n, 64, b, kb))
+        return dict(launch.kernel.defines)["TEAM"]
+
+    assert team(16384, 16384, 256, 2) == "32"
+    assert team(4096, 16384, 256, 2) == "128"
+    assert team(16384, 16384, 1024, 2) == "128"  # too many candidates
+    assert team(16384, 16384, 12, 6) == "128"  # parts of buckets would have to be merged
+
+
+@pytest.mark.parametrize(
+    ("shape", "more", "threads"),
+    [
+        ((1024, 50256, 50, 2048, 1), {}, 128),
+        ((1024, 128256, 50, 4096, 1), {}, 256),  # of 128 there is room for six blocks, not eight
+        ((640, 128256, 50, 4096, 1), {}, 128),  # for as many as there are
+        ((700, 65536, 64, 2048, 2), {}, 128),
+        ((700, 65536, 64, 2048, 2), {"certificate": True}, 128),  # six, as many as there are
+        ((700, 65536, 64, 2048, 2), {"repair": True}, 256),  # five
+        ((1024, 50257, 50, 2560, 1), {"alignment": 4}, 128),
+        ((1024, 50257, 50, 2560, 1), {"alignment": 4, "certificate": True}, 128),
+        ((1024, 50257, 50, 2560, 1), {"alignment": 4, "repair": True}, 256),  # leaves no L1
+        ((1024, 32000, 50, 2560, 1), {"certificate": True}, 128),  # by whole lines that is enough
+        ((1024, 131072, 64, 8192, 1), {}, 512),
+        ((1024, 131072, 2048, 4096, 3), {}, 512),
+        ((4096, 16384, 64, 512, 2), {}, 128),
+        ((4096, 16384, 64, 512, 12), {}, 256),  # by narrower loads: no lists to merge
+    ],
+)
+def test_many_rows_have_teams_whose_threads_all_find_room(
+    shape: Any, more: Any, threads: int
+) -> None:
+    assert only_launch(problem(*shape, **more)).block == threads
