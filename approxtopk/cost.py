@@ -3,8 +3,7 @@
 The unit is one element of the input read at full bandwidth, so that a cost over ``n`` is the
 ratio to the read floor.  The constants are fitted to ten workloads on an NVIDIA H200 (float32 and
 bfloat16, 1 to 16,384 rows; ``benchmarks/gpu_sweep.py``): what the model chooses is within 10 % of
-the best plan of that sweep (12 % of 64 × 131072 in bfloat16, which wants more buckets), which a
-test checks.
+the best plan of that sweep (11 % of 32 × 4096, which wants more buckets), which a test checks.
 A CPU weighs the parts much alike; see ``docs/performance-cpu.md``.  The number of rows is left
 out, so that a plan is known without an array and a row is answered alike in any batch.
 """
