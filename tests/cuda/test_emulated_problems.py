@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,27 +151,35 @@ def test_short_rows(p: Problem, tmp_path: Path) -> None:
         assert [launch.kernel.entry for launch in plan.launches] == ["short_rows"]
 
 
-@pytest.mark.parametrize("pattern", range(3))
-@pytest.mark.parametrize(
-    ("entry", "p"),
-    [
-        ("fused", problem(1, 12288, 64, 2048, 1)),
-        ("fused", problem(2, 10000, 300, 1024, 2, "float16", sorted=True, largest=False)),
-        ("fused", problem(1, 16384, 2000, 4096, 1, "int64")),
-        ("stage2", problem(1, 70000, 700, 32768, 1)),
-    ],
-)
+CLUSTERS = [
+    ("fused", problem(1, 12288, 64, 2048, 1)),
+    ("fused", problem(2, 10000, 300, 1024, 2, "float16", sorted=True, largest=False)),
+    ("fused", problem(1, 16384, 2000, 4096, 1, "int64")),
+    ("stage2", problem(1, 70000, 700, 32768, 1)),
+]
+LONG_LISTS = [
+    (problem(1, 70000, 100, 10, 12, "int8"), 2),
+    (problem(1, 50000, 60, 7, 9, "float64"), 6),
+]
+
+
+def with_patterns(cases: list[Any]) -> list[Any]:
+    """Each with two of three patterns of rows; the third ones take their time."""
+    found = []
+    for (number, case), pattern in itertools.product(enumerate(cases), range(3)):
+        marks = pytest.mark.exhaustive if (number + pattern) % 3 == 2 else ()
+        found.append(pytest.param(*case, pattern, marks=marks))
+    return found
+
+
+@pytest.mark.parametrize(("entry", "p", "pattern"), with_patterns(CLUSTERS))
 def test_clusters(entry: str, p: Problem, pattern: int, tmp_path: Path) -> None:
     arr = rows_of(p.dtype, p.rows, p.n, pattern)
     plan = check(p, Device(alone=1024), arr, tmp_path)
     assert any(launch.cluster > 1 and launch.kernel.entry == entry for launch in plan.launches)
 
 
-@pytest.mark.parametrize("pattern", range(3))
-@pytest.mark.parametrize(
-    ("p", "splits"),
-    [(problem(1, 70000, 100, 10, 12, "int8"), 2), (problem(1, 50000, 60, 7, 9, "float64"), 6)],
-)
+@pytest.mark.parametrize(("p", "splits", "pattern"), with_patterns(LONG_LISTS))
 def test_long_lists_of_several_blocks(
     p: Problem, splits: int, pattern: int, tmp_path: Path
 ) -> None:
