@@ -50,6 +50,28 @@ def test_buckets_are_taken_whole_by_fewer_threads_or_narrower_loads(
 
 
 @pytest.mark.parametrize(
+    ("rows", "n", "b", "kb", "merges"),
+    [
+        (128, 32768, 512, 2, False),
+        (32, 32768, 256, 2, True),  # 128 steps take longer than merging two kept
+        (128, 16384, 128, 4, False),  # but not four
+        (64, 131072, 512, 2, True),
+        (256, 131072, 512, 2, False),  # other rows are there meanwhile
+        (128, 4096, 64, 2, True),  # there are more threads than buckets
+    ],
+)
+def test_long_walks_are_split_where_rows_are_few(
+    rows: int, n: int, b: int, kb: int, merges: bool
+) -> None:
+    launch = only_launch(problem(rows, n, 64, b, kb))
+    assert (
+        (dict(launch.fields)["parts"] > 1)
+        == merges
+        == (dict(launch.kernel.defines)["MERGE"] == "1")
+    )
+
+
+@pytest.mark.parametrize(
     ("rows", "n", "dtype", "b", "cluster"),
     [
         (32, 16384, "float32", 2048, 1),  # a block has read them before a cluster has met
