@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import product
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -20,9 +23,23 @@ from approxtopk.testing import (
 )
 from approxtopk.testing.layouts import LAYOUTS
 
+#: Cases of how an array lies in memory, to which of a dtype its width alone matters: one of each is
+#: enough here.
+LAID_OUT = {*LAYOUTS, "orders of axes", "every axis", "rank 1 to 8", "row counts", "a million rows"}
+WIDTHS = ("int8", "bfloat16", "float32", "int64")
 
-@pytest.mark.parametrize("dtype", available_dtypes())
-@pytest.mark.parametrize("edge", EDGE_CASES, ids=str)
+
+def in_every_dtype() -> list[Any]:
+    """Cases and dtypes."""
+    found = []
+    for edge, dtype in product(EDGE_CASES, available_dtypes()):
+        enough = edge.name in LAID_OUT and dtype not in WIDTHS
+        marks = pytest.mark.exhaustive if enough else ()
+        found.append(pytest.param(edge, dtype, id=f"{edge}-{dtype}", marks=marks))
+    return found
+
+
+@pytest.mark.parametrize(("edge", "dtype"), in_every_dtype())
 def test_edge_case(backend: Subject, edge: EdgeCase, dtype: str) -> None:
     if not edge.suits(dtype):
         pytest.skip(f"{dtype} has no such values")
