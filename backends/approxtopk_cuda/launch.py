@@ -188,7 +188,8 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
 
     late = not (held or extract or cluster > 1)
     watched = watched_steps(p, device, tiling, walk.batch) if late else 0
-    in_waves = blocks > _WAVES * device.multiprocessors * (65536 // limit // threads)
+    room = 65536 // limit // threads  # blocks of a multiprocessor
+    in_waves = blocks > _WAVES * device.multiprocessors * room
     coarse = not extract and coarsely(p, device, tiling, held, in_waves and not watched)
     inside = at_its_end(p, tiling, cluster, more, watched, coarse)
     shared = teams * (inside.shared if inside else aligned(places) * entry_bytes(p.dtype))
@@ -200,7 +201,6 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     if shared + teams * fixed > device.shared_per_block:
         return None
     name = "extract" if extract else "fused"
-    room = max(1, 65536 // limit // threads)
     kernel = make_kernel(
         name,
         name,

@@ -97,7 +97,7 @@ def _whole(p: Problem, device: Device, most: int) -> list[tuple[int, int]]:
 
 
 def _in_parts(p: Problem, device: Device, most: int) -> list[tuple[int, int]]:
-    """For few rows whose buckets' lists are merged, or that clusters share."""
+    """For few rows of buckets that are split, if there are threads enough."""
     step = _step_bytes(p)
     if p.n <= 8192 or most == 1:
         # Without clusters a row's time on one multiprocessor must not exceed two launches'.

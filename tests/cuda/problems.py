@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from approxtopk.backend import count_candidates
-from approxtopk_cuda import Problem
+from approxtopk_cuda import Device, Launch, Problem, Schedule, schedule
 
 DTYPES = (
     *("float16", "bfloat16", "float32", "float64"),
@@ -20,6 +20,14 @@ def problem(
     rows: int, n: int, k: int, b: int, kb: int, dtype: str = "float32", **more: Any
 ) -> Problem:
     return Problem(dtype, rows, n, k, b, kb, count_candidates(n, b, kb), **more)
+
+
+def only_launch(p: Problem) -> Launch:
+    """Of a problem that takes one."""
+    result = schedule(p, Device())
+    assert isinstance(result, Schedule)
+    (launch,) = result.launches
+    return launch
 
 
 #: One of each: stage 1 alone (stream, split, rows first, contiguous), rows in registers (short),

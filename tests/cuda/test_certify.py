@@ -141,7 +141,7 @@ def test_kinds_of_kernels(
 
 @pytest.mark.parametrize(
     ("rows", "n", "k", "b", "kb"),
-    [(300, 9000, 100, 3072, 2), (16, 16384, 30, 8192, 1), (4, 8192, 20, 1024, 1)],
+    [(300, 9000, 100, 3072, 2), (8, 40_000, 30, 4096, 1), (4, 8192, 20, 1024, 1)],
 )
 def test_float64_that_differs_in_its_lower_half(rows: int, n: int, k: int, b: int, kb: int) -> None:
     """Of what is dropped the upper half of a key is known."""

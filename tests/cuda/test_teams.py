@@ -5,17 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from problems import problem
+from problems import only_launch, problem
 
-from approxtopk_cuda import Device, Launch, Problem, Schedule, schedule
+from approxtopk_cuda import Device, Schedule, schedule
 from approxtopk_cuda.variants import Kernel, leaner
-
-
-def only_launch(p: Problem, device: Device | None = None) -> Launch:
-    result = schedule(p, device or Device())
-    assert isinstance(result, Schedule)
-    (launch,) = result.launches
-    return launch
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from problems import problem
+from problems import only_launch, problem
 
-from approxtopk_cuda import Device, Launch, Problem, Schedule, schedule
+from approxtopk_cuda import Device, Schedule, schedule
 from approxtopk_cuda.tiling import tile_block, tile_grid
 from approxtopk_cuda.variants import registers, turning_registers
 
@@ -81,13 +81,6 @@ def test_turning_indices_takes_registers() -> None:
     more = turning_registers(3, 8, 8)
     assert registers("bfloat16", 3, 8, "PackedQueues").limit == 64
     assert registers("bfloat16", 3, 8, "PackedQueues", more=more).limit == 128
-
-
-def only_launch(p: Problem) -> Launch:
-    result = schedule(p, Device())
-    assert isinstance(result, Schedule)
-    (launch,) = result.launches
-    return launch
 
 
 @pytest.mark.parametrize(
