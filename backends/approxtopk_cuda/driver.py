@@ -7,12 +7,12 @@ import functools
 import struct
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from .compile import compile_kernel, compile_kernels
 from .problem import Device, Launch, Problem, Schedule
-from .variants import Kernel
+from .variants import Kernel, aligned
 
 __all__ = ["DriverError", "Load", "OutputLayout", "Program", "device_of", "load"]
 
@@ -146,6 +146,8 @@ def _handle(kernel: Kernel, arch: str, ordinal: int) -> int:
 
 #: Kilobytes of shared memory that a multiprocessor can have, up to what all of it is.
 _SHARED_KILOBYTES = (8, 16, 32, 64, 100, 132, 164, 196, 228)
+#: Blocks of a multiprocessor that are given more shared memory than they need.
+_MOST_SPACED = 2
 _asked: dict[int, tuple[int, int]] = {}  #: of a function, dynamic shared memory and carve-out
 _asked_lock = threading.Lock()
 
@@ -172,8 +174,22 @@ def carveout(launch: Launch, device: Device, static: int, blocks: int) -> int:
     return 100 * next((size for size in sizes if resident * each <= size < most), most) // most
 
 
-def _ask_shared(function: ctypes.c_void_p, launch: Launch, device: Device) -> int:
-    """Allows a launch its dynamic shared memory; the carve-out that it wants.
+def spaced(launch: Launch, device: Device, static: int, blocks: int) -> Launch:
+    """A launch of which a multiprocessor has no more than `launch.abreast` blocks, if it says so.
+
+    `blocks` fit by what they need. If these are more, and few enough for the rest to be L1, they
+    get more shared memory than they need; else the next launch waits for the end of this one.
+    """
+    if not launch.abreast or blocks <= launch.abreast:
+        return launch
+    if launch.abreast > _MOST_SPACED:
+        return replace(launch, lets_next=False)
+    each = device.shared_in_all // (launch.abreast + 1) + 1
+    return replace(launch, shared=aligned(each - static - device.shared_reserved))
+
+
+def _ask_shared(function: ctypes.c_void_p, launch: Launch, device: Device) -> tuple[Launch, int]:
+    """The launch, `spaced` and allowed its dynamic shared memory, and the carve-out that it wants.
 
     Where a launch can't say it by itself its function has the most that any of them wants: with
     too little there would be fewer blocks.
@@ -181,20 +197,26 @@ def _ask_shared(function: ctypes.c_void_p, launch: Launch, device: Device) -> in
     blocks, static = ctypes.c_int(), ctypes.c_int()
     with _asked_lock:
         shared, most = _asked.get(function.value or 0, (_UNCHECKED_SHARED, 0))
-        if launch.shared > shared:
-            shared = launch.shared
-            _check("cuFuncSetAttribute", function, _MAX_SHARED, shared)
-        _check("cuFuncSetAttribute", function, _SHARED_CARVEOUT, 100)  # else fewer are counted
-        _check(
-            "cuOccupancyMaxActiveBlocksPerMultiprocessor",
-            *(ctypes.byref(blocks), function, launch.block, ctypes.c_size_t(launch.shared)),
-        )
         _check("cuFuncGetAttribute", ctypes.byref(static), _STATIC_SHARED, function)
-        wanted = carveout(launch, device, static.value, blocks.value)
+        _check("cuFuncSetAttribute", function, _SHARED_CARVEOUT, 100)  # else fewer are counted
+
+        def allow(asked: int) -> int:
+            nonlocal shared
+            if asked > shared:
+                shared = asked
+                _check("cuFuncSetAttribute", function, _MAX_SHARED, shared)
+            _check(
+                "cuOccupancyMaxActiveBlocksPerMultiprocessor",
+                *(ctypes.byref(blocks), function, launch.block, ctypes.c_size_t(asked)),
+            )
+            return blocks.value
+
+        launch = spaced(launch, device, static.value, allow(launch.shared))
+        wanted = carveout(launch, device, static.value, allow(launch.shared))
         most = max(most, wanted)
         _check("cuFuncSetAttribute", function, _SHARED_CARVEOUT, most)
         _asked[function.value or 0] = shared, most
-    return wanted
+    return launch, wanted
 
 
 @dataclass(frozen=True)
@@ -229,14 +251,14 @@ class _Step:
         function: int,
         ordinal: int,
     ):
+        self.function = ctypes.c_void_p(function)
+        device = device_of(ordinal)
+        launch, wanted = _ask_shared(self.function, launch, device)
         numbers = {**numbers, **dict(launch.fields), "lets_next": int(launch.lets_next)}
         params = pack_params((0,) * 8, strides, numbers)
         self.params = ctypes.create_string_buffer(params, len(params))
         self.arguments = (ctypes.c_void_p * 1)(ctypes.addressof(self.params))
         self.swapped = launch.swapped
-        self.function = ctypes.c_void_p(function)
-        device = device_of(ordinal)
-        wanted = _ask_shared(self.function, launch, device)
         self.config = _Config((launch.grid, 1, 1), (launch.block, 1, 1), launch.shared)
         asked = [_Attribute(_CLUSTER_DIMENSION, 0, (launch.cluster, 1, 1))] * (launch.cluster > 1)
         if device.clusters:  # kernels wait for the stream by themselves; team.cuh

@@ -30,6 +30,13 @@ MAX_KB = 16
 MAX_EXTRACT = 16
 #: Rows that come in more waves than this have others to wait with.
 _WAVES = 2
+#: Kernels that let the next launch begin early, if they end a call. A call's stage 2 leaves all but
+#: a few multiprocessors to the next one's blocks, and blocks of short rows are done before these
+#: have begun: they would be in the way.
+_LETTING = ("fused", "stage1")
+#: What part of the device's places a launch must take for those of the next one to be shared out
+#: evenly.
+_FULL = 0.75
 #: Blocks of a cluster that share a row's candidates, and how many make that worth while.
 SELECT_CLUSTER, LEAST_SHARED = 8, 16384
 
@@ -56,21 +63,27 @@ def schedule(problem: Problem, device: Device) -> Schedule | str:
     found = certified(problem, device, _stages(problem, device))
     *others, last = found.launches
     launches = [replace(launch, lets_next=True) for launch in others]
-    launches.append(replace(last, lets_next=_lets_next_call(last, device)))
+    launches.append(_letting_next_call(last, device))
     return replace(found, launches=tuple(launches))
 
 
-def _lets_next_call(launch: Launch, device: Device) -> bool:
-    """Whether blocks of the next call may come as soon as all of this launch run.
+def _letting_next_call(launch: Launch, device: Device) -> Launch:
+    """The launch, and whether blocks of the next call may come as soon as all of it run.
 
     They take what room there is. Where a multiprocessor has room for more blocks than it got, some
-    would get two of the next call's and others none, which takes 6 to 23 % longer.
+    would get two of the next call's and others none, which takes 6 to 23 % longer. So a launch that
+    comes in one wave must leave no more room than its blocks take; see `driver.spaced`.
     """
-    room = int(dict(launch.kernel.defines)["MIN_BLOCKS"])
-    if launch.kernel.source == "stage2":  # they would fill all but a few multiprocessors
-        return False
-    alone = room == 1 or 2 * launch.grid <= device.multiprocessors
-    return alone or 2 * launch.grid >= 3 * room * device.multiprocessors
+    if launch.kernel.source not in _LETTING or not device.clusters:  # older ones can't
+        return launch
+    processors, room = device.multiprocessors, int(dict(launch.kernel.defines)["MIN_BLOCKS"])
+    if 2 * launch.grid <= processors or 2 * launch.grid >= 3 * room * processors:
+        return replace(launch, lets_next=True)
+    if launch.cluster > 1:
+        return replace(launch, lets_next=room == 1)
+    each = -(-launch.grid // processors)
+    even = each == 1 or (each <= room and launch.grid >= _FULL * each * processors)
+    return replace(launch, lets_next=even, abreast=each if even else 0)
 
 
 def _stages(p: Problem, device: Device) -> Schedule:

@@ -69,8 +69,10 @@ class Launch:
     fields: tuple[tuple[str, int], ...] = ()
     swapped: bool = False  #: reads the spare candidates and writes the others
     certifies: bool = False  #: does what is asked about its results being exact
-    #: Of stage 1 and fused: whether the next launch may begin once all blocks of this one run.
+    #: Whether the next launch may begin once all blocks of this one run.
     lets_next: bool = False
+    #: Blocks that a multiprocessor must have at most for that; 0 for any number.
+    abreast: int = 0
     #: Of stage 1: each so many buckets leave the best key that they lost in the spare candidates.
     lost_group: int = 0
 

@@ -26,6 +26,8 @@ LEAST_L1 = 32 * 1024
 MAX_QUICK = 128
 #: Blocks of a cluster.
 MOST_BLOCKS = 8
+#: Warps of a multiprocessor that hide what each of them waits for.
+_WARPS = 12
 #: Steps of a walk, of each element kept and two more, in whose time lists of its parts are merged.
 _MERGING = 32
 
@@ -35,9 +37,9 @@ def teams_for(p: Problem, device: Device) -> list[tuple[int, int]]:
     processors = device.multiprocessors
     places = p.b * p.kb
     if p.rows >= MANY_ROWS * processors:
-        # A warp needs no barriers, but long rows need twice as many of them as are resident.
-        fill = p.n <= 1024 or 32 * p.rows >= 2 * 1024 * processors
-        warps = [(32, 1)] if places <= 512 and fill else []
+        # A warp needs no barriers, but takes its time for a long row: there must be others.
+        enough = p.n <= 1024 or p.rows >= _WARPS * processors
+        warps = [(32, 1)] if places <= 512 and enough else []
         best = 128 if places <= 4096 else 256
         return warps + [(team, 1) for team in (best, 256, 512, 128)]
     if p.rows > processors:

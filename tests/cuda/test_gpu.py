@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ torch = pytest.importorskip("torch")
 from gpu_cases import check, fill, make_request, random_case  # noqa: E402
 
 from approxtopk.backend import count_candidates  # noqa: E402
+from approxtopk_cuda import Problem  # noqa: E402
 
 pytestmark = [
     pytest.mark.gpu,
@@ -90,6 +93,7 @@ def test_many_rows(rows: int, k: int, b: int, kb: int) -> None:
         ((16, 131072), 64, 8192, 1, {}),
         ((16, 131072), 64, 8192, 1, {"sorted": True, "largest": False}),
         ((8500, 1056), 64, 132, 2, {}),
+        ((2000, 4096), 64, 256, 2, {}),  # a warp a row
         ((2, 2**20), 1000, 65536, 1, {}),
         ((2, 2**20), 3000, 65536, 1, {"sorted": True}),
         ((1, 2**20), 100, 40000, 1, {}),
@@ -202,6 +206,8 @@ def test_graph_replays_on_changed_data(shape: Any, k: int, b: int, kb: int, more
     [
         ((8192, 256), 8, 32, 2),  # a few lanes a row
         ((32, 4096), 64, 2048, 1),  # a block a row
+        ((128, 4096), 64, 256, 2),  # one of four blocks that a multiprocessor has room for
+        ((500, 8192), 64, 512, 2),  # four of four
         ((64, 131072), 64, 4096, 1),  # a cluster a row
         ((1, 2**22), 1024, 65536, 1),  # two launches
         ((128, 65536), 8192, 4096, 2),  # stage 1 alone
@@ -252,6 +258,40 @@ def test_what_was_written_just_before_is_seen(
     for (values, indices), (their_values, their_indices) in zip(found, expected, strict=True):
         assert torch.equal(values, their_values)
         assert torch.equal(indices.sort(-1).values, their_indices.sort(-1).values)
+
+
+@pytest.mark.parametrize("certificate", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "k", "b", "kb", "abreast"),
+    [
+        ((128, 4096), 64, 256, 2, 1),
+        ((128, 16384), 64, 512, 2, 1),
+        ((256, 16384), 64, 512, 2, 2),
+        ((256, 131072), 64, 4096, 1, 2),
+    ],
+)
+def test_the_next_calls_blocks_find_even_room(
+    shape: Any, k: int, b: int, kb: int, abreast: int, certificate: bool
+) -> None:
+    from approxtopk_cuda import driver, schedule
+
+    p = Problem("float32", *shape, k, b, kb, count_candidates(shape[1], b, kb))
+    device = driver.device_of(0)
+    if device.multiprocessors != 132:
+        pytest.skip("so many blocks come to a multiprocessor of 132")
+    planned = schedule(replace(p, certificate=certificate), device)
+    (launch,) = planned.launches
+    (function,) = driver.load([launch.kernel], 0)
+    assert launch.lets_next
+    asked, _ = driver._ask_shared(ctypes.c_void_p(function), launch, device)
+    assert asked.lets_next
+    fit = ctypes.c_int()
+    driver._check(
+        "cuOccupancyMaxActiveBlocksPerMultiprocessor",
+        *(ctypes.byref(fit), ctypes.c_void_p(function)),
+        *(launch.block, ctypes.c_size_t(asked.shared)),
+    )
+    assert fit.value == abreast
 
 
 @pytest.mark.filterwarnings("ignore:The CUDA Graph is empty")

@@ -10,7 +10,7 @@ import pytest
 from problems import KINDS, every_problem, problem
 
 from approxtopk_cuda import Device, Launch, Problem, Schedule, schedule
-from approxtopk_cuda.driver import carveout
+from approxtopk_cuda.driver import carveout, spaced
 from approxtopk_cuda.variants import Kernel, entry_bytes
 
 DEVICES = {
@@ -229,23 +229,60 @@ def test_results_are_put_in_order_where_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "lets"),
+    ("shape", "lets", "abreast"),
     [
-        ((128, 65536, 64, 4096, 1), [True]),  # a block fills a multiprocessor
-        ((64, 131072, 64, 4096, 1), [True]),
-        ((32, 4096, 64, 256, 2), [True]),  # most multiprocessors are free
-        ((64, 131072, 64, 128, 3), [False]),  # one of two blocks that there is room for
-        ((1024, 50257, 50, 2560, 1), [False]),  # seven or eight of eight
-        ((128, 2**20, 65536, 32768, 2), [True]),  # many waves of blocks
+        ((128, 65536, 64, 4096, 1), [True], 1),  # a block fills a multiprocessor
+        ((64, 131072, 64, 4096, 1), [True], 0),
+        ((32, 4096, 64, 256, 2), [True], 0),  # most multiprocessors are free
+        ((128, 4096, 64, 256, 2), [True], 1),  # if there is room for no more
+        ((256, 32000, 50, 2048, 1), [True], 2),
+        ((150, 4096, 64, 256, 2), [False], 0),  # one on most, two on some
+        ((300, 65536, 64, 4096, 1), [False], 0),  # a little more than a wave
+        ((64, 131072, 64, 128, 3), [False], 0),  # clusters, one of two blocks that find room
+        ((1024, 50257, 50, 2560, 1), [True], 8),  # seven or eight of eight
+        ((8192, 256, 8, 32, 2), [False], 0),  # short rows
+        ((128, 2**20, 65536, 32768, 2), [True], 0),  # many waves of blocks
         (
             (1, 2**27, 1024, 57344, 1),
             [True, False],
+            0,
         ),  # its own second launch, which leaves room for all
     ],
 )
-def test_whose_blocks_may_come_before_the_end(shape: Any, lets: list[bool]) -> None:
+def test_whose_blocks_may_come_before_the_end(shape: Any, lets: list[bool], abreast: int) -> None:
     launches = planned(problem(*shape), Device()).launches
     assert [launch.lets_next for launch in launches] == lets
+    assert launches[-1].abreast == abreast
+    older = planned(problem(*shape), Device("sm_80", clusters=False)).launches[-1]
+    assert (older.lets_next, older.abreast) == (False, 0)
+
+
+@pytest.mark.parametrize(
+    ("abreast", "fit", "lets"),
+    [
+        (0, 4, True),  # as many as there is room for
+        (4, 4, True),
+        (4, 3, True),
+        (4, 5, False),  # there would be no memory left for loads
+        (2, 3, True),
+        (1, 2, True),
+        (1, 16, True),
+    ],
+)
+@pytest.mark.parametrize("static", [0, 1040, 12432])
+def test_no_more_blocks_than_come_evenly(abreast: int, fit: int, lets: bool, static: int) -> None:
+    """Where the next call's may come early, they find room for as many, not for more."""
+    device = Device()
+    shared = device.shared_in_all // fit - static - device.shared_reserved
+    asked = Launch(Kernel("fused", "fused", ()), 128, 256, shared, lets_next=True, abreast=abreast)
+    launch = spaced(asked, device, static, fit)
+    each = launch.shared + static + device.shared_reserved
+    assert launch.lets_next == lets
+    assert launch.shared <= device.shared_per_block - static
+    if abreast and lets:
+        assert device.shared_in_all // each == min(abreast, fit)
+    else:
+        assert launch.shared == asked.shared
 
 
 @pytest.mark.parametrize(

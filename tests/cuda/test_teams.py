@@ -28,8 +28,8 @@ from approxtopk_cuda.variants import Kernel, leaner
         (500, (16384, 64, 512, 2), "float32", 128, 4),
         (500, (16384, 64, 256, 2), "float32", 128, 2),
         (500, (16384, 600, 512, 16), "float32", 256, 2),
-        (4096, (16384, 64, 256, 2), "float32", 128, 2),
-        (4096, (4096, 64, 256, 2), "bfloat16", 128, 2),
+        (1024, (16384, 64, 256, 2), "float32", 128, 2),
+        (1024, (4096, 64, 256, 2), "bfloat16", 128, 2),
         (1024, (50256, 50, 512, 2), "int8", 128, 4),
     ],
 )
@@ -119,8 +119,9 @@ def test_a_warp_takes_a_row_only_where_they_are_many() -> None:
         launch = only_launch(problem(rows, n, 64, b, kb))
         return dict(launch.kernel.defines)["TEAM"]
 
-    assert team(16384, 16384, 256, 2) == "32"
-    assert team(4096, 16384, 256, 2) == "128"
+    assert team(2048, 16384, 256, 2) == "32"
+    assert team(1024, 16384, 256, 2) == "128"
+    assert team(1024, 1024, 128, 2) == "32"  # not long to walk
     assert team(16384, 16384, 1024, 2) == "128"  # too many candidates
     assert team(16384, 16384, 12, 6) == "128"  # parts of buckets would have to be merged
 
