@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from . import validate
 from .backend import count_candidates, is_lossless
-from .cost import cost_floor, exact_cost, plan_cost, wide
+from .cost import cost_floor, exact_cost, plan_cost
 from .exactness import read_again, repair_probability
 from .hypergeometric import expected_recall as _expected_recall
 
@@ -246,13 +246,11 @@ def _smallest_kb(n: int, k: int, b: int, recall: float | None) -> int:
 
 
 def _good_b(n: int, k: int, kb: int, recall: float) -> int:
-    """The smallest width that reaches the recall, or one that spares merging where that pays."""
-    smallest = _smallest_b(n, k, kb, recall)
+    """The width of least cost that reaches the recall. Wider ones do too, and may cost less."""
     grid = widths(n)
-    wider = grid[bisect_left(grid, max(smallest, wide(n)))]
-    if kb > -(-n // wider):  # a plan of shorter queues
-        return smallest
-    return min(smallest, wider, key=lambda b: plan_cost(n, k, b, kb))
+    smallest = bisect_left(grid, _smallest_b(n, k, kb, recall))
+    good = (b for b in grid[smallest:] if b == grid[smallest] or kb <= -(-n // b))
+    return min(good, key=lambda b: plan_cost(n, k, b, kb))
 
 
 def _exact_kb(n: int, k: int, b: int) -> int:
@@ -263,25 +261,19 @@ def _exact_kb(n: int, k: int, b: int) -> int:
 
 
 def _exact_b(n: int, k: int, kb: int) -> int:
-    """The width of least cost for queues of `kb` and an exact answer.
+    """The width of least cost for queues of `kb` and an exact answer."""
 
-    Cost falls with the width as less is read again, then rises with the candidates. The step at
-    `wide` parts this valley in two.
-    """
-    grid = widths(n)
-    first, last = bisect_left(grid, -(-k // kb)), len(grid) - 1
-    step = max(first, bisect_left(grid, wide(n)))
+    def least(b: int) -> float:  # without repair
+        return plan_cost(n, k, b, min(kb, -(-n // b)))
 
-    @cache
-    def cost(i: int) -> float:
-        return exact_cost(n, k, grid[i], min(kb, -(-n // grid[i])))
-
-    best = step + bisect_left(range(step, last), True, key=lambda i: cost(i) <= cost(i + 1))
-    if first < step and plan_cost(n, k, grid[first], kb) < cost(best):
-        narrow = range(first, step - 1)
-        other = first + bisect_left(narrow, True, key=lambda i: cost(i) <= cost(i + 1))
-        best = min(best, other, last, key=cost)
-    return grid[best]
+    best, cost = n, least(n)
+    for b in sorted((b for b in widths(n) if b * kb >= k), key=least):
+        if least(b) >= cost:
+            break
+        found = exact_cost(n, k, b, min(kb, -(-n // b)))
+        if found < cost:
+            best, cost = b, found
+    return best
 
 
 def _smallest_b(n: int, k: int, kb: int, recall: float) -> int:
@@ -304,14 +296,8 @@ def _smallest_b(n: int, k: int, kb: int, recall: float) -> int:
 
 @lru_cache(maxsize=256)
 def widths(n: int) -> tuple[int, ...]:
-    """Bucket counts that kernels like: powers of two; from 1,024 on four to an octave; and n.
+    """Bucket counts that kernels like: powers of two, and n.
 
-    Where buckets are few, threads share them in equal parts, whose number is a power of two. Where
-    they are many, a multiple of 128 keeps a warp's 16-byte loads of neighbouring buckets aligned.
+    Threads share a row's buckets, or their parts, equally then.
     """
-    grid, scale = [], 1
-    while scale < n:
-        quarters = (4, 5, 6, 7) if scale >= 1024 else (4,)
-        grid += [width for quarter in quarters if (width := quarter * scale // 4) < n]
-        scale *= 2
-    return (*grid, n)
+    return (*(2**i for i in range((n - 1).bit_length())), n)

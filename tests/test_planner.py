@@ -271,11 +271,8 @@ def test_widths():
         assert list(grid) == sorted(set(grid))
         assert grid[0] == 1
         assert grid[-1] == n
-        assert all(width % 128 == 0 or width.bit_count() == 1 for width in grid[:-1])
-        few = [width for width in grid if width <= 1024]
-        assert few[:-1] == [2**i for i in range(len(few) - 1)]
-        many = [width for width in grid if width >= 1024]
-        assert all(after <= 1.25 * before for before, after in itertools.pairwise(many))
+        assert list(grid[:-1]) == [2**i for i in range(len(grid) - 1)]
+        assert all(after <= 2 * before for before, after in itertools.pairwise(grid))
 
 
 #: Workloads that take longer by the planner's plan than others may.
@@ -380,8 +377,9 @@ def test_numpy_integers_are_integers():
 def test_random_plans_keep_their_promise():
     """What the planner expects is what happens, here by drawing where the true top-k are."""
     random.seed(4)
-    for n, k, recall in [(5000, 20, 0.9), (3001, 100, 0.8), (100, 30, 0.95)]:
+    for n, k, recall in [(5000, 20, 0.9), (3001, 100, 0.8), (600, 30, 0.95)]:
         chosen = plan(n, k, recall=recall)
+        assert not chosen.exact
         got = []
         for _ in range(400):
             hits = [0] * chosen.b
