@@ -1,10 +1,10 @@
 """The cost model of a plan, in one place.
 
 The unit is one element of the input read at full bandwidth, so that a cost over ``n`` is the
-ratio to the read floor. The constants are fitted to what an NVIDIA H200 takes for 19 pairs of n
-and k, 1 to 16,384 rows of float32 and bfloat16, plans of one to four kept elements of a power of
-two of buckets each (``benchmarks/gpu_plans.py``): what the model chooses takes 2.4 % longer than
-the best of a workload's plans on average, and a test checks what it takes at the most. A CPU weighs
+ratio to the read floor. The constants are fitted to what an NVIDIA H200 takes for 117 workloads,
+1 to 16,384 rows of float32 and bfloat16, by plans of one to four kept elements of each bucket
+(``benchmarks/gpu_plans.py`` and ``gpu_sweep.py``). What the model chooses takes 3 to 4 % longer
+than the best of them on average, and up to 1.5 times as long; tests hold it to that. A CPU weighs
 the parts much alike; see ``docs/performance-cpu.md``. The number of rows and the dtype are left
 out, so that a plan is known without an array and a row is answered alike in any batch.
 """

@@ -49,8 +49,8 @@ def table(cases: list[Case]) -> Iterator[str]:
         "| rows × n, k, dtype | recall 0.95: planned | best | | recall 0.99: planned | best | |\n"
         "|---|---|---|---|---|---|---|"
     )
-    for case in sorted(cases, key=lambda case: not case["fitted"]):
-        cells = [name(case) + ("" if case["fitted"] else " (not fitted)")]
+    for case in sorted(cases, key=lambda case: not case["in_table"]):
+        cells = [name(case)]
         for recall in RECALLS:
             mine, best = chosen_and_best(case, recall)
             cells += [f"{e['b']}, {e['kb']}: {e['us']:.1f}" for e in (mine, best)]
@@ -81,7 +81,7 @@ def draw(data: Case, path: Path) -> None:
     from matplotlib import pyplot as plt
     from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-    cases = [case for case in data["workloads"] if case["fitted"]]
+    cases = [case for case in data["workloads"] if case["in_table"]]
     figure, panels = plt.subplots(2, 5, figsize=(17, 7.2), layout="constrained")
     for axes, case in zip(panels.flat, cases, strict=True):
         for kb in sorted({entry["kb"] for entry in case["plans"]}):

@@ -275,6 +275,7 @@ def test_the_next_calls_blocks_find_even_room(
 ) -> None:
     from approxtopk_cuda import driver, schedule
 
+    normal(1)  # so that torch has made a context
     p = Problem("float32", *shape, k, b, kb, count_candidates(shape[1], b, kb))
     device = driver.device_of(0)
     if device.multiprocessors != 132:
