@@ -79,10 +79,10 @@ def _letting_next_call(launch: Launch, device: Device) -> Launch:
     processors, room = device.multiprocessors, int(dict(launch.kernel.defines)["MIN_BLOCKS"])
     if 2 * launch.grid <= processors or 2 * launch.grid >= 3 * room * processors:
         return replace(launch, lets_next=True)
-    if launch.cluster > 1:
-        return replace(launch, lets_next=room == 1)
     each = -(-launch.grid // processors)
-    even = each == 1 or (each <= room and launch.grid >= _FULL * each * processors)
+    if launch.cluster > 1 or each > room:
+        return replace(launch, lets_next=room == 1)
+    even = each == 1 or launch.grid >= _FULL * each * processors
     return replace(launch, lets_next=even, abreast=each if even else 0)
 
 
