@@ -53,6 +53,8 @@ ALL_READ_AGAIN = 40.0
 
 def plan_cost(n: int, k: int, b: int, kb: int) -> float:
     """Estimated cost of one row, in elements read."""
+    if n == 0:
+        return 0.0
     steps = -(-n // b)
     walk = steps * min(STEP, STEP_PER_ELEMENT * n)
     merging = MERGING_PER_ELEMENT * n if steps > LONG else 0.0

@@ -65,7 +65,7 @@ CASES: dict[str, tuple[Problem, Device, dict[str, int]]] = {
         {"CERTIFY": 1, "KB": 1},
     ),
     "steps of parts": (
-        problem(12, 9000, 30, 100, 2, "int16", certificate=True),
+        problem(11, 9000, 30, 100, 2, "int16", certificate=True),
         ROOMY,
         {"COARSE": 0, "MERGE": 1, "KEY_SHIFT": 16},
     ),
