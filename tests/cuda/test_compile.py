@@ -60,7 +60,7 @@ def check_spills(kernels: list[Kernel], arch: str) -> None:
 
 @pytest.mark.parametrize(
     ("arch", "share"),
-    [("sm_90", 24), ("sm_80", 120), ("sm_100", 120), ("sm_120", 120)],
+    [("sm_90", 36), ("sm_80", 120), ("sm_100", 120), ("sm_120", 120)],
 )
 def test_kernels_compile_without_spills(arch: str, share: int) -> None:
     kinds = [problem(*shape) for shape in KINDS.values()]

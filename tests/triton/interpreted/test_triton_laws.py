@@ -24,7 +24,7 @@ def test_edge_case(subject: Subject, number: int, edge: EdgeCase) -> None:
     for dtype in list(subject.dtypes)[number % 7 :: 7]:
         if not edge.suits(dtype):
             continue
-        for case in list(edge.make(dtype))[:2]:
+        for case in list(edge.make(dtype))[:1]:
             if case.array.size <= MOST and not (case.k > 2 and case.array.ndim > 2):
                 try:
                     subject.to_array(case.array)
