@@ -68,10 +68,10 @@ def test_equal_elements_of_a_step_and_the_next_are_in_one_bin_of_positions(
 
 
 def each() -> list[Any]:
-    """Kinds and patterns: three of these for each, other ones for the next."""
+    """Kinds and patterns: two of these for each, other ones for the next."""
     found = []
     for (number, kind), (at, pattern) in product(enumerate(KINDS), enumerate(PATTERNS)):
-        usual = (at - number) % len(PATTERNS) < 3
+        usual = (at - number) % len(PATTERNS) < 2
         found.append(pytest.param(pattern, *kind, marks=() if usual else pytest.mark.exhaustive))
     return found
 

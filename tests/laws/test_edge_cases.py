@@ -23,9 +23,13 @@ from approxtopk.testing import (
 )
 from approxtopk.testing.layouts import LAYOUTS
 
-#: Cases of how an array lies in memory, to which of a dtype its width alone matters: one of each is
-#: enough here.
+#: Cases of how an array lies in memory, and of sizes, to which of a dtype its width alone matters:
+#: one of each is enough here.
 LAID_OUT = {*LAYOUTS, "orders of axes", "every axis", "rank 1 to 8", "row counts", "a million rows"}
+SIZES = {
+    *("lengths", "every residue", "every kb"),
+    *("every k; 46 b = 1 and n", "candidates and k; 50 k % kb"),
+}
 WIDTHS = ("int8", "bfloat16", "float32", "int64")
 
 
@@ -33,7 +37,7 @@ def in_every_dtype() -> list[Any]:
     """Cases and dtypes."""
     found = []
     for edge, dtype in product(EDGE_CASES, available_dtypes()):
-        enough = edge.name in LAID_OUT and dtype not in WIDTHS
+        enough = edge.name in LAID_OUT | SIZES and dtype not in WIDTHS
         marks = pytest.mark.exhaustive if enough else ()
         found.append(pytest.param(edge, dtype, id=f"{edge}-{dtype}", marks=marks))
     return found
