@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from approxtopk.backend import itemsize_of
 
+from . import resident
 from .exactness import at_its_end, certified, coarsely, lost_group, watched_steps
 from .order import MAX_SORT, binned, sort_launches, sort_places
 from .problem import MAX_GRID, Device, Launch, Problem, Schedule
@@ -163,6 +164,10 @@ def _fused(p: Problem, device: Device) -> Launch | None:
     """One launch, a team to a row; None where that leaves the device idle or does not fit."""
     if p.sorted and p.k > MAX_SORT:
         return None
+    for team in resident.TEAMS:
+        launch = _fused_by(p, device, team, 1, stays=True)
+        if launch is not None:
+            return launch
     # Rather a larger team than more results than its bins can put in order.
     ways = sorted(teams_for(p, device), key=lambda way: p.sorted and not binned(p, way[0]))
     tries = (_fused_by(p, device, team, cluster) for team, cluster in ways)
@@ -174,16 +179,21 @@ def _fused(p: Problem, device: Device) -> Launch | None:
     return next((launch for launch in others if not crowded(p, device, launch)), first)
 
 
-def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | None:
-    """One launch by teams of so many threads, or clusters of so many blocks, if they suit."""
+def _fused_by(
+    p: Problem, device: Device, team: int, cluster: int, stays: bool = False
+) -> Launch | None:
+    """One launch by teams of so many threads, or clusters of so many blocks, if they suit.
+
+    `stays`: a row stays in a block's shared memory.
+    """
     tiling = tile_block(p, device, team, cluster)
-    if tiling is None:
+    if tiling is None or (stays and not resident.suits(p, device, tiling)):
         return None
     threads = 128 if team == 32 else team
     teams = threads // team
     blocks = p.rows * cluster // teams
-    resident = max(1, -(-blocks // device.multiprocessors))
-    walk, limit = _fused_walk(p, device, tiling, least=65536 // (threads * resident))
+    wave = max(1, -(-blocks // device.multiprocessors))  # blocks of a multiprocessor, in one wave
+    walk, limit = _fused_walk(p, device, tiling, least=65536 // (threads * wave))
     merge = tiling.parts > 1
     if threads * limit > 65536 or (team == 32 and merge and p.n > 1024):
         return None
@@ -194,16 +204,17 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     # Groups for a bound: of a thread's share of the candidates, or of those it found itself.
     shared_out = merge or cluster > 1
     groups = min(team, p.b * p.kb if shared_out else -(-p.b // tiling.v))
-    quick = is_quick(p) and 3 * p.k <= 2 * groups and resident <= 4 and team >= 256
+    quick = is_quick(p) and 3 * p.k <= 2 * groups and wave <= 4 and team >= 256 and not stays
     held = quick and tiling.passes == 1 and not merge
     extract = team == 32 and not merge and tiling.passes == 1
     extract = extract and p.k <= MAX_EXTRACT and tiling.v * p.kb <= 4
 
-    late = not (held or extract or cluster > 1)
+    late = not (held or stays or extract or cluster > 1)
     watched = watched_steps(p, device, tiling, walk.batch) if late else 0
     room = 65536 // limit // threads  # blocks of a multiprocessor
     in_waves = blocks > _WAVES * device.multiprocessors * room
-    coarse = not extract and coarsely(p, device, tiling, held, in_waves and not watched)
+    coarse = not (extract or stays)
+    coarse = coarse and coarsely(p, device, tiling, held, in_waves and not watched)
     inside = at_its_end(p, tiling, cluster, more, watched, coarse)
     shared = teams * (inside.shared if inside else aligned(places) * entry_bytes(p.dtype))
     if extract:
@@ -211,7 +222,13 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
     fixed = static_space(p, team)
     if inside:
         fixed += certify_space(p, team) + (_told_space(p, tiling.v, team * cluster) if held else 0)
+    if stays:
+        shared = max(shared, resident.row_bytes(p, tiling))
+        room = resident.blocks_of(device, threads, shared, fixed)
+        walk = replace(walk, batch=resident.BATCH)
     if shared + teams * fixed > device.shared_per_block:
+        return None
+    if stays and not resident.pays(p, device, tiling, room):
         return None
     name = "extract" if extract else "fused"
     kernel = make_kernel(
@@ -230,14 +247,15 @@ def _fused_by(p: Problem, device: Device, team: int, cluster: int) -> Launch | N
         ALL=p.k == p.candidates and not p.repair,
         QUICK=quick,
         HELD=held,
+        RESIDENT=resident.STEPS_AT_ONCE if stays else 0,
         STEPS=_at_once(p, tiling, walk) if held else 0,
-        EVEN=_even(p, tiling, walk, in_waves),
+        EVEN=not stays and _even(p, tiling, walk, in_waves),
         UNALIGNED=tiling.unaligned,
         GROUPS=_groups(p.k, p.b * p.kb, team),
         **walk.defines(),
         **(inside.defines if inside else {}),
     )
-    kernel = replace(kernel, wave=resident if resident <= room else 0)
+    kernel = replace(kernel, wave=wave if wave <= room else 0)
     grid = -(-p.rows // teams) * cluster
     fields = (*tiling.fields(p), *(inside.fields if inside else ()))
     return Launch(kernel, grid, threads, shared, cluster, fields, certifies=True)

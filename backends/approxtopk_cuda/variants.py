@@ -141,6 +141,7 @@ def common_defines(
         "STEPS": "0",
         "EVEN": "0",
         "UNALIGNED": "0",
+        "RESIDENT": "0",
     }
 
 

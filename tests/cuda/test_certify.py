@@ -116,6 +116,11 @@ def test_random_plans(dtype: str, block: int) -> None:
         (4000, 4096, 64, 1024, 1, {}),  # in waves: what 16 bits drop is known without its step
         (4000, 4099, 50, 1024, 1, {}),
         (4000, 2048, 50, 256, 1, {"largest": False}),
+        (3700, 8192, 64, 512, 2, {}),  # stay in shared memory, as do the next four
+        (3700, 8199, 50, 1024, 2, {"sorted": True}),
+        (300, 8192, 40, 512, 1, {"largest": False}),  # 32-bit elements, or none of a plan's answers
+        (300, 16384, 64, 1024, 1, {"sorted": True}),
+        (400, 32768, 33, 2048, 2, {}),
         (1000, 9000, 64, 3072, 1, {}),  # several passes, of which a thread keeps one key
         (4096, 256, 8, 32, 2, {}),
         (4096, 256, 8, 64, 1, {}),

@@ -132,6 +132,27 @@ def test_rows_that_begin_anywhere(rows: int, n: int, k: int, b: int, kb: int, ga
         check(arr, make_request((rows, n), dtype, 1, k, b, kb))
 
 
+@pytest.mark.parametrize("pattern", ["normal", "special", "few"])
+@pytest.mark.parametrize(
+    ("n", "b", "dtype", "more"),
+    [
+        (8192, 512, "bfloat16", {}),
+        (8201, 1024, "float16", {"sorted": True}),
+        (8200, 512, "int16", {"largest": False}),
+        (4096, 512, "float32", {"largest": False}),
+        (4100, 512, "int32", {}),
+    ],
+)
+def test_rows_that_stay_in_shared_memory(
+    n: int, b: int, dtype: str, more: Any, pattern: str
+) -> None:
+    """Several waves of them, answered from what reaches a bound, or, of few values, as others."""
+    shape = (3700, n)
+    arr = fill(shape, dtype, pattern, random.Random(n)).cuda()
+    for k in (64, 11):
+        check(arr, make_request(shape, dtype, 1, k, b, 2, **more))
+
+
 @pytest.mark.parametrize("rows", [1, 40, 300, 1000])
 @pytest.mark.parametrize("more", [5, 40])
 def test_equal_elements_of_a_step_and_the_next_are_in_one_bin_of_positions(

@@ -9,6 +9,8 @@
 //   CLUSTER > 1      few rows: blocks walk different buckets and leave their candidates in the
 //                    shared memory of the first, which selects.
 //   HELD             few winners: candidates stay in registers, but for those that reach a bound.
+//   RESIDENT         many rows, few winners: a row stays in shared memory, see resident.cuh. What follows that here is for
+//                    rows of which too much reaches the bound.
 //   WINNERS          certificate or repair is asked for, which a row's team does at once; see losses.cuh.
 // Moves    each element once, and the output: candidates never leave the chip.
 
@@ -75,7 +77,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
   typedef TeamOf<TEAM> Team;
   if (p.lets_next) let_next_launch_begin();
   const u32 teams = THREADS / TEAM;
-  extern __shared__ __align__(16) u8 shared[];
+  extern __shared__ __align__(RESIDENT ? 128 : 16) u8 shared[];  // or what all declare would be so many bytes more
   __shared__ SelectSpace<TEAM> spaces[teams];
 
   const u32 team = threadIdx.x / TEAM;
@@ -121,10 +123,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
 
   cluster_arrive_only();  // this block runs
   RowEnds ends;
-#if HELD
+#if HELD || RESIDENT
   ends = ends_of(p, row);
   // Now, and not when time is short: what this needs takes long to come from constant memory.
   asm volatile("" : "+l"(ends.arr), "+l"(ends.values), "+l"(ends.indices));
+#endif
+#if HELD
   spaces[team].list.template clear<Team>();
 #endif
   const OutputSink written = {p, ends};
@@ -162,6 +166,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
   const OutputSink& output = written;
 #endif
   await_launch_before();
+#if RESIDENT
+  const Resident<Team> resident(p, ends, spaces[team], shared);
+  if (__builtin_expect(resident.select(row, written), 1)) return;
+#endif
   [[maybe_unused]] bool selected = false, tie = false;
   u32 hidden = 0;                 // elements, where they have been counted
   const u32 passes = HELD || (MERGE && INTERLEAVED) ? 1 : p.passes;  // they are launched for no more
@@ -254,7 +262,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
     merge_parts<Team, Key, KB>(lists, 1, p.parts, p.tile, sink);
 #endif
   }
-#if !HELD
+#if !HELD && !RESIDENT
   ends = ends_of(p, row);
 #endif
   if (!hidden && !tie) {

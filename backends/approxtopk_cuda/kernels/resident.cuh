@@ -1,0 +1,449 @@
+// Many rows that stay in shared memory while they are selected from: few winners, elements of 2 or 4 bytes.
+//
+// 1. walk    A row is copied to shared memory by the engine that does that, in a few parts. Of each bucket the best is
+//            kept: an operation for two 16-bit elements, whatever KB is.
+// 2. bound   As in quick.cuh, from the best of each thread.
+// 3. look    What reaches the bound is in buckets whose best does. Each warp goes through those of its threads once
+//            more. The best KB of a bucket are candidates; what else reaches the bound was dropped.
+// 4. choose  One warp finds the k best of the candidates, others are done.
+//
+// So it costs hardly anything to be told that a row is exact: the best that was dropped is worse than the k-th. REPAIR is
+// not to drop anything. Where more reaches the bound than a warp has room for nothing is given.
+//
+// From the command line: RESIDENT (steps that a thread takes together, 0: rows don't stay), WINNERS, REPAIR, TEAM, KB, V,
+// SORTED, UNALIGNED.
+
+#if RESIDENT
+// A row's bytes on their way to shared memory in a few parts, and waiting for each.
+struct Arrivals {
+  static const int parts = 4;
+  u64 barriers[parts];
+
+#ifdef __CUDA_ARCH__
+  __device__ u32 address(int part) const { return (u32)__cvta_generic_to_shared(barriers + part); }
+  // By one thread, before a barrier.
+  __device__ void begin() {
+#pragma unroll
+    for (int part = 0; part < parts; ++part) asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(address(part)) : "memory");
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  }
+  // By the same thread. Both addresses and the number of bytes are multiples of 16.
+  __device__ void send(int part, void* to, const void* from, u32 bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(address(part)), "r"(bytes) : "memory");
+    if (bytes == 0) return;
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"((u32)__cvta_generic_to_shared(to)),
+                 "l"(from), "r"(bytes), "r"(address(part))
+                 : "memory");
+  }
+  __device__ void await(int part) const {
+    asm volatile("{.reg .pred p; AGAIN: mbarrier.try_wait.parity.shared.b64 p, [%0], 0; @p bra DONE; bra AGAIN; DONE:}" ::"r"(address(part))
+                 : "memory");
+  }
+#else
+  void begin() {}
+  void send(int, void* to, const void* from, u32 bytes) {
+    for (u32 i = 0; i < bytes; ++i) ((u8*)to)[i] = ((const u8*)from)[i];
+  }
+  void await(int) const {}
+#endif
+};
+
+// The better of the elements in two words, in one operation. Of two zeros it may be either.
+__device__ inline Word better_of(Word x, Word y) {
+#ifdef __CUDA_ARCH__
+#define BETTER(largest, smallest)                                  \
+  if (LARGEST)                                                     \
+    asm(largest " %0, %0, %1;" : "+r"(*(u32*)&x) : "r"((u32)y));   \
+  else                                                             \
+    asm(smallest " %0, %0, %1;" : "+r"(*(u32*)&x) : "r"((u32)y))
+  if (Element::kind == FLOATING && Element::bytes == 4) {
+    BETTER("max.NaN.f32", "min.f32");
+  } else if (Element::kind == FLOATING && Element::infinity == 0x7C00) {
+    BETTER("max.NaN.f16x2", "min.f16x2");
+  } else if (Element::kind == FLOATING) {
+    BETTER("max.NaN.bf16x2", "min.bf16x2");
+  } else if (Element::bytes == 2) {
+    BETTER("max.s16x2", "min.s16x2");
+  } else {
+    BETTER("max.s32", "min.s32");
+  }
+#undef BETTER
+  return x;
+#else
+  const Word a = order<Element, LARGEST>(x), b = order<Element, LARGEST>(y), low = Element::per_word == 1 ? ~0u : 0xFFFFu;
+  return ((a & low) < (b & low) ? y & low : x & low) | ((a & ~low) < (b & ~low) ? y & ~low : x & ~low);
+#endif
+}
+
+// The best of V neighbouring buckets.
+struct Maxima {
+  static const int words = Chunk::words;
+  Word best[words];  // elements, later keys
+
+  __device__ void clear() {
+    const u64 top = 1ull << (8 * Element::bytes - 1);
+    const Bits worst = Element::kind != FLOATING ? (LARGEST ? top : top - 1) : LARGEST ? Element::infinity | top : top - 1;
+#pragma unroll
+    for (int w = 0; w < words; ++w) best[w] = Element::per_word == 1 ? (Word)worst : worst * 0x10001u;
+  }
+  // N steps.
+  template <int N> __device__ void insert(const Bits* at, u32 pitch) {
+    Word loaded[N][words];
+#pragma unroll
+    for (int i = 0; i < N; ++i) get(at + i * pitch, loaded[i]);
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+#pragma unroll
+      for (int w = 0; w < words; ++w) best[w] = better_of(best[w], loaded[i][w]);
+    }
+  }
+  // Of threads that have no buckets the least key there is.
+  __device__ void become_keys(bool active) {
+#pragma unroll
+    for (int w = 0; w < words; ++w) best[w] = active ? order<Element, LARGEST>(best[w]) : 0;
+  }
+  // Another element, behind that.
+  __device__ void insert_at(int u, Bits element) {
+    Word& word = best[u / Element::per_word];
+    word = greater(word, (Word)element_key(element) << (8 * Element::bytes * (u % Element::per_word) % 32));
+  }
+
+  __device__ Key key(int u) const { return key_at<Element>(best[u / Element::per_word], u % Element::per_word); }
+  __device__ Key most() const {
+    Word all = best[0];
+#pragma unroll
+    for (int w = 1; w < words; ++w) all = greater(all, best[w]);
+    return Element::per_word == 1 ? all : Wholes::greater(key_at<Element>(all, 0), key_at<Element>(all, 1));
+  }
+
+ private:
+  __device__ static void get(const Bits* from, Word (&words)[4]) {
+    const uint4 quad = *(const uint4*)from;
+    words[0] = quad.x, words[1] = quad.y, words[2] = quad.z, words[3] = quad.w;
+  }
+  __device__ static void get(const Bits* from, Word (&words)[2]) {
+    const u64 pair = *(const u64*)from;
+    words[0] = (u32)pair, words[1] = (u32)(pair >> 32);
+  }
+  __device__ static void get(const Bits* from, Word (&words)[1]) { words[0] = *(const Word*)from; }
+  __device__ static Word greater(Word x, Word y) { return Element::per_word == 1 ? Wholes::greater(x, y) : Halves::greater(x, y); }
+};
+
+// What warps leave each other, where a selection counts and lists.
+template <int WARPS> struct ResidentSpace {
+  static const u32 room = 256 / WARPS;  // of a warp
+  static_assert(room % 32 == 0, "a lane's share of what is listed");
+  Listed entries[WARPS][room];          // candidates that reach the bound
+  Listed dropped[WARPS];                // the best dropped
+  u32 counts[WARPS];                    // of entries
+  u16 flagged[WARPS][room];             // buckets whose best reaches the bound
+};
+
+template <class Team> struct Resident {
+  static const int warps = Team::warps;
+  typedef ResidentSpace<warps> Space;
+  static_assert(sizeof(Space) <= sizeof(SelectSpace<Team::size>) - 16 * warps - 64, "what bound() returns lies behind it");
+
+  const Params& p;
+  const RowEnds& ends;
+  SelectSpace<Team::size>& select_space;
+  Bits* row;  // in shared memory
+  u32 lead;  // elements in front of the row; see lead_of()
+
+  __device__ Resident(const Params& params, const RowEnds& at, SelectSpace<Team::size>& space, void* memory)
+      : p(params), ends(at), select_space(space), row((Bits*)memory), lead(lead_of(at.arr)) {
+    // Lines of memory are lines of shared memory.
+    if (UNALIGNED) row += (u64)(at.arr - lead) % 128 / sizeof(Bits);
+  }
+
+  __device__ Space& space() const { return *(Space*)select_space.count; }
+
+  // Brings the row, and keeps the best of a thread's buckets.
+  __device__ void walk(Arrivals& arrivals, Maxima& maxima) const {
+    const u32 unit = 16 / (u32)sizeof(Bits);
+    const Bits* const from = ends.arr - lead;
+    const u32 length = p.n + lead, begin = lead ? V : 0, end = length / unit * unit;  // what is brought
+    const u32 more = length - p.steps * p.b;  // than the steps that all buckets have
+    const u32 each = (p.steps + (more > 0) + (more > p.b) + Arrivals::parts - 1) / Arrivals::parts;
+    if (Team::rank() == 0) {
+      arrivals.begin();
+#pragma unroll
+      for (int part = 0; part < Arrivals::parts; ++part) {
+        const u32 first = part ? part * each * p.b : begin, next = (part + 1) * each * p.b, last = next < end ? next : end;
+        arrivals.send(part, row + first, from + first, first < last ? (last - first) * (u32)sizeof(Bits) : 0);
+      }
+    }
+    Team::sync();
+    const u32 own = Team::rank() * V;
+    const bool active = own < p.b;
+    const u32 behind = end - p.steps * p.b;
+    const u32 whole = active ? p.steps + (own + V <= behind) + (own + V + p.b <= behind) : 0;
+    const bool cut = UNALIGNED && own < begin;
+    const Bits* at = row + own;
+    u32 step = 0;
+    if (cut && whole) ++step, at += p.b;
+    maxima.clear();
+#pragma unroll 1
+    for (int part = 0; part < Arrivals::parts; ++part) {
+      const u32 next = (part + 1) * each, until = next < whole ? next : whole;
+      arrivals.await(part);
+#pragma unroll 1
+      for (; step + RESIDENT <= until; step += RESIDENT, at += RESIDENT * p.b) maxima.template insert<RESIDENT>(at, p.b);
+#pragma unroll 1
+      for (; step < until; ++step, at += p.b) maxima.template insert<1>(at, p.b);
+    }
+    maxima.become_keys(active);
+    // What the row has of the chunks at either end, of which it has a part.
+    const u32 left = whole * p.b + own;
+    if (active && left < length) insert_some(maxima, from, left, 0, length - left);
+    if (cut) insert_some(maxima, from, 0, lead, V);
+  }
+  __device__ void insert_some(Maxima& maxima, const Bits* from, u32 first, u32 begin, u32 end) const {
+#pragma unroll
+    for (u32 u = 0; u < V; ++u) {
+      if (u < begin || u >= end) continue;
+      const Bits element = from[first + u];
+      row[first + u] = element;
+      maxima.insert_at(u, element);
+    }
+  }
+
+  // A key that at least k threads' best reach, and hardly any more.
+  __device__ Key bound(Key best) const {
+    const Key low = warp_min(best), high = warp_max(best);
+    if (Team::lane() == 0) select_space.least[Team::warp()] = low, select_space.greatest[Team::warp()] = high;
+    Team::sync();
+    Key least = select_space.least[0], greatest = select_space.greatest[0];
+#pragma unroll
+    for (int warp = 1; warp < warps; ++warp) {
+      least = Wholes::less(least, select_space.least[warp]);
+      greatest = Wholes::greater(greatest, select_space.greatest[warp]);
+    }
+    const u32 enough = p.k + p.k / 8;
+#pragma unroll 1
+    while (least < greatest) {
+      const Key middle = least + (greatest - least) / 2 + 1;
+      const u32 count = __syncthreads_count(best >= middle);
+      if (count < p.k) {
+        greatest = middle - 1;
+        continue;
+      }
+      least = middle;
+      if (count <= enough) break;
+    }
+    return least;
+  }
+
+  // Of a lane's `hits` the KB best of the bucket, which it shares with its `lanes` neighbours; at(i) is that of bit i. Tells
+  // the best of the others.
+  template <class At> __device__ static u32 best_of(u32 hits, u32 lanes, const At& at, Listed& dropped) {
+    u32 kept = 0;
+#pragma unroll 1
+    for (int i = 0; i < KB + WINNERS; ++i) {
+      Listed best = 0;
+      u32 which = 0;
+#pragma unroll 1
+      for (u32 left = hits & ~kept; left; left &= left - 1) {
+        const Listed entry = at(__ffs(left) - 1);
+        if (entry > best) best = entry, which = left & -left;
+      }
+      if (i == KB) {
+        dropped = best > dropped ? best : dropped;
+        break;
+      }
+      Listed all = best;
+#pragma unroll 1
+      for (u32 d = 1; d < lanes; d *= 2) {
+        const u32 high = __shfl_xor_sync(~0u, (u32)(all >> 32), d), low = __shfl_xor_sync(~0u, (u32)all, d);
+        const Listed other = (u64)high << 32 | low;
+        all = other > all ? other : all;
+      }
+      if (best == all) kept |= which;
+    }
+    return kept;
+  }
+
+  // Which of N elements, `pitch` apart, are better than `below`, a word of its copies: a bit for each.
+  template <int N> __device__ static u32 better_than(Word below, const Bits* at, u32 pitch) {
+    const int each = Element::per_word;
+    u32 bits = 0;
+#pragma unroll
+    for (int i = 0; i < N; i += each) {
+      Word x = at[i * pitch];
+      if (each == 2) x |= (Word)at[(i + 1) * pitch] << 16;
+      const Word differs = better_of(x, below) ^ below;
+      or_if(each == 2 ? (differs & 0xFFFFu) != 0 : differs != 0, bits, 1u << i);
+      if (each == 2) or_if(differs > 0xFFFFu, bits, 2u << i);
+    }
+    return bits;
+  }
+
+  // Lists what reaches `bar` in the buckets of a warp's threads, and perhaps what is the next worse there.
+  __device__ void look(const Maxima& maxima, Key bar) const {
+    // Two keys below, for next to that of zeros there is one that no element has.
+    const Word below = unorder<Element, LARGEST>(bar - 2) * (Element::per_word == 1 ? 1u : 0x10001u);
+    u16* const flagged = space().flagged[Team::warp()];
+    Listed* const entries = space().entries[Team::warp()];
+    u32 reach = 0;
+#pragma unroll
+    for (int u = 0; u < V; ++u) or_if(maxima.key(u) >= bar, reach, 1u << u);
+    const u32 own = __popc(reach), before = warp_scan(own), count = __shfl_sync(~0u, before, 31);
+    u32 length = count;  // more than there is room for, or of `entries`
+    [[maybe_unused]] Listed dropped = 0;
+    if (count <= Space::room) {
+      u16* to = flagged + before - own;
+#pragma unroll 1
+      for (; reach; reach &= reach - 1) *to++ = (u16)(Team::rank() * V + __ffs(reach) - 1);
+      __syncwarp();
+      // Lanes that share a bucket take every so many of its steps.
+      const u32 shift = count > 16 ? 0 : count < 2 ? 5 : 5 - bit_length(count - 1), lanes = 1 << shift;
+      const u32 part = Team::lane() & (lanes - 1), pitch = p.b << shift;
+      const u32 whole = p.steps >> shift;  // steps that each of them has
+      length = 0;
+#pragma unroll 1
+      for (u32 done = 0; done < count; done += 32 >> shift) {
+        const u32 slot = done + (Team::lane() >> shift);
+        const u32 offset = (slot < count ? flagged[slot] : 0) + part * p.b;
+        const auto at = [&](u32 i) { return listed(element_key(row[offset + i * pitch]) << KEY_SHIFT, offset + i * pitch - lead); };
+        const Bits* next = row + offset;
+        u32 hits = 0, i = 0;
+#pragma unroll 1
+        for (; i + 4 <= whole; i += 4, next += 4 * pitch) hits |= better_than<4>(below, next, pitch) << i;
+#pragma unroll 1
+        for (; offset + i * pitch < p.n + lead; ++i, next += pitch) or_if(element_key(*next) >= bar, hits, 1u << i);
+        if (UNALIGNED && offset < lead) hits &= ~1u;
+        u32 kept = slot < count ? hits : 0;
+#if !REPAIR
+        u32 all = __popc(kept);
+#pragma unroll 1
+        for (u32 d = 1; d < lanes; d *= 2) all += __shfl_xor_sync(~0u, all, d);
+        if (__any_sync(~0u, all > KB)) kept = best_of(kept, lanes, at, dropped);
+#endif
+        const u32 candidates = __popc(kept), up_to = warp_scan(candidates);
+        u32 place = length + up_to - candidates;
+        length += __shfl_sync(~0u, up_to, 31);
+        if (length > Space::room) break;
+#pragma unroll 1
+        for (; kept; kept &= kept - 1) entries[place++] = at(__ffs(kept) - 1);
+      }
+    }
+#if WINNERS && !REPAIR
+    if (__any_sync(~0u, dropped != 0)) dropped = warp_max(dropped);
+    if (Team::lane() == 0) space().dropped[Team::warp()] = dropped;
+#endif
+    if (Team::lane() == 0) space().counts[Team::warp()] = length;
+  }
+
+  // What one warp chooses from: a lane's share of all that is listed; empty places are worse than anything.
+  static const int share = 256 / 32;
+  typedef Listed Share[share];
+
+  // What the k best of a warp's shares reach, and nothing else; all that is there reaches `bar`, and as many do.
+  __device__ Listed kth(const Share& mine, Key bar) const {
+    const Key one = (Key)1 << KEY_SHIFT;
+    Key least = bar << KEY_SHIFT, greatest = 0;
+#pragma unroll
+    for (int j = 0; j < share; ++j) greatest = Wholes::greater(greatest, key_of(mine[j]));
+    greatest = warp_max(greatest);
+    // A key that k of them reach, or the key of the k-th, by halving the range that it is in.
+    u32 above = 0, reaching = 0;  // of them: better than `greatest`; that reach `least`, once that is not the bar
+#pragma unroll 1
+    while (least < greatest && reaching != p.k) {
+      const Key middle = least + ((greatest - least >> KEY_SHIFT) + 1) / 2 * one;
+      u32 own = 0;
+#pragma unroll
+      for (int j = 0; j < share; ++j) own += key_of(mine[j]) >= middle;
+      const u32 count = __reduce_add_sync(~0u, own);
+      if (count >= p.k)
+        least = middle, reaching = count;
+      else
+        greatest = middle - one, above = count;
+    }
+    Listed tau = (Listed)least << 32;
+    if (reaching == p.k) return tau;
+    // Of those that tie the ones of the highest indices are too many.
+    u32 ties = 0;
+#pragma unroll
+    for (int j = 0; j < share; ++j) ties += key_of(mine[j]) == least;
+#pragma unroll 1
+    for (u32 left = __reduce_add_sync(~0u, ties) + above - p.k; left; --left) {
+      u32 last = ~0u;
+#pragma unroll
+      for (int j = 0; j < share; ++j) {
+        if (mine[j] >= tau && key_of(mine[j]) == least) last = Wholes::less(last, (u32)mine[j]);
+      }
+      tau = ((Listed)least << 32 | warp_min(last)) + 1;
+    }
+    return tau;
+  }
+
+  // The k best of all that is listed, by one warp.
+  template <class Sink> __device__ void choose(u32 at_row, Key bar, const Sink& sink) const {
+    const u32 lane = Team::lane();
+    Share mine;
+#pragma unroll
+    for (int j = 0; j < share; ++j) {
+      const u32 warp = j * 32 / Space::room, i = j * 32 % Space::room + lane;
+      mine[j] = i < space().counts[warp] ? space().entries[warp][i] : 0;
+    }
+    const Listed tau = kth(mine, bar);
+#if WINNERS && !REPAIR
+    bool exact = true;
+    const Listed dropped = lane < warps ? space().dropped[lane] : 0;
+    if (__any_sync(~0u, dropped >= tau)) {  // but it may be worse than the worst result
+      Listed worst = ~(Listed)0;
+#pragma unroll
+      for (int j = 0; j < share; ++j) worst = mine[j] >= tau && mine[j] < worst ? mine[j] : worst;
+      exact = warp_max(dropped) < warp_min(worst);
+    }
+    if (lane == 0) p.exact[at_row] = exact;
+#endif
+#if SORTED
+    Listed* const chosen = space().entries[0];
+    __syncwarp();
+#endif
+    u32 place = 0;
+#pragma unroll
+    for (int j = 0; j < share; ++j) {
+      const bool is = mine[j] >= tau;
+      const u32 those = __ballot_sync(~0u, is), to = place + __popc(those & ((1u << lane) - 1));
+      place += __popc(those);
+#if SORTED
+      if (is) chosen[to] = mine[j];
+#else
+      if (is) sink(to, key_of(mine[j]), index_of(mine[j]));
+#endif
+    }
+#if SORTED
+    __syncwarp();
+#pragma unroll 1
+    for (u32 i = lane; i < p.k; i += 32) {
+      const Listed entry = chosen[i];
+      u32 ahead = 0;
+#pragma unroll 4
+      for (u32 j = 0; j < p.k; ++j) count_better(ahead, chosen[j], entry);
+      sink(ahead, key_of(entry), index_of(entry));
+    }
+#endif
+  }
+
+  // Gives the k best to sink(place, key, index), and tells whether they are the row's where that is asked. Returns false,
+  // and has given nothing, where too many reach the bound. Ends without a barrier.
+  template <class Sink> __device__ bool select(u32 at_row, const Sink& sink) const {
+    __shared__ Arrivals arrivals;
+    Maxima maxima;
+    walk(arrivals, maxima);
+    const Quick<Team, 1> quick = {select_space};
+    const Key bar = bound(maxima.most());
+    if (bar <= 2) return quick.refuse();  // look() needs a lesser one
+    look(maxima, bar);
+    Team::sync();
+    bool fits = true;
+#pragma unroll
+    for (int warp = 0; warp < warps; ++warp) fits &= space().counts[warp] <= Space::room;
+    if (!fits) return quick.refuse();
+    if (Team::warp() == 0) choose(at_row, bar, sink);
+    return true;
+  }
+};
+#endif

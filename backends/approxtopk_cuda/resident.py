@@ -1,0 +1,88 @@
+"""Launch policy of rows that stay in shared memory. Pure functions.
+
+How they are selected from is told in ``kernels/resident.cuh``.
+"""
+
+from __future__ import annotations
+
+import math
+
+from approxtopk.backend import itemsize_of
+
+from .problem import Device, Problem
+from .teams import is_quick
+from .tiling import Tiling
+
+__all__ = ["BATCH", "STEPS_AT_ONCE", "TEAMS", "blocks_of", "pays", "row_bytes", "suits"]
+
+#: Threads of a team, the preferred number first.
+TEAMS = (128, 256)
+#: Steps that a thread takes together, and loads in flight of the walk that is taken instead where
+#: too many elements reach the bound: that is rare, and must not cost registers.
+STEPS_AT_ONCE, BATCH = 4, 2
+#: Registers of a thread.
+_REGISTERS = 56
+#: Elements that a team can list, and how many reach its bound for each of the k best.
+_LISTED, _REACHING = 256, 1.5
+#: Standard deviations of what a warp lists that there is room for.
+_DEVIATIONS = 4
+#: Steps of a bucket, at most: a bit of a word each.
+_MOST_STEPS = 32
+#: Threads of a multiprocessor, at least: some wait for memory while others select.
+_THREADS = 768
+#: Bytes of a row from which on a larger team is worth its barriers.
+_LARGE = 48 * 1024
+#: Bytes of a row, and waves, from which on answers of a plan come sooner, too.
+_LONG, _WAVES = 16 * 1024, 3
+#: Bytes of a line of memory. Copies are fastest if those of shared memory begin with it.
+_LINE = 128
+#: Bytes of a kernel's own beside what all have.
+_BARRIERS = 32
+
+
+def suits(p: Problem, device: Device, tiling: Tiling) -> bool:
+    """Whether a block can keep each row, and each thread's buckets are its own."""
+    size = itemsize_of(p.dtype)
+    if not (device.halves and p.interleaved and p.step == 1 and size in (2, 4)):
+        return False
+    if tiling.parts > 1 or tiling.passes > 1 or tiling.steps > _MOST_STEPS:
+        return False
+    # The copying engine takes 16 bytes at a time.
+    aligned = tiling.v * size == 16 if tiling.unaligned else p.alignment == 16
+    if not aligned or p.b * size % 16 or tiling.v * size < 4:
+        return False
+    warps = tiling.threads // 32
+    listed = _REACHING * p.k / warps
+    fits = listed + _DEVIATIONS * math.sqrt(listed) <= _LISTED // warps
+    return fits and is_quick(p) and 3 * p.k <= 2 * -(-p.b // tiling.v)
+
+
+def row_bytes(p: Problem, tiling: Tiling) -> int:
+    """Shared memory for a row."""
+    size = itemsize_of(p.dtype)
+    cut = tiling.v * size + _LINE if tiling.unaligned else 0
+    return -(-(p.n * size + cut) // 16) * 16
+
+
+def blocks_of(device: Device, threads: int, shared: int, static: int) -> int:
+    """Blocks of a multiprocessor, by dynamic and static shared memory of each."""
+    each = shared + -(-(static + _BARRIERS) // _LINE) * _LINE + device.shared_reserved
+    return min(65536 // _REGISTERS // threads, device.shared_in_all // each)
+
+
+def pays(p: Problem, device: Device, tiling: Tiling, blocks: int) -> bool:
+    """Whether that is faster than what else there is, as was measured.
+
+    Exact answers gain most: nothing is kept of what is dropped. Of those of a plan, these do whose
+    queues take long.
+    """
+    size = itemsize_of(p.dtype)
+    few = p.rows <= 2 * device.multiprocessors or blocks * tiling.threads < _THREADS
+    large = tiling.threads > TEAMS[0]
+    if few or (large and (p.n * size < _LARGE or tiling.v * size < 16)):
+        return False
+    if p.repair:
+        return True
+    slow = p.kb > 1 and (size == 2 or not large)
+    waves = p.rows / (blocks * device.multiprocessors)
+    return slow and waves >= _WAVES and p.n * size >= _LONG

@@ -1,0 +1,141 @@
+"""Rows that stay in shared memory, without a GPU."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import emulation
+import numpy as np
+import pytest
+from problems import problem
+from test_emulated_problems import check
+from test_host import random_bits
+
+from approxtopk_cuda import Device, Launch, Problem, Schedule, schedule, source_of
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+
+ROWS = 24
+#: A multiprocessor with room for a few blocks, so that rows come in waves.
+DEVICE = Device("sm_90", 1, shared_in_all=140 * 1024)
+
+#: Loads of all widths; steps that all buckets have and more; keys that fall; rows that begin
+#: anywhere; two warps to a row and four.
+PROBLEMS = {
+    "halves": problem(ROWS, 8192, 40, 1024, 2, "float16"),
+    "cut": problem(ROWS, 8700, 40, 1024, 2, "float16", alignment=2),
+    "smallest": problem(ROWS, 8300, 20, 512, 2, "int16", largest=False),
+    "words": problem(ROWS, 4400, 33, 512, 3, "float32", index_bytes=4),
+    "smallest words": problem(ROWS, 4352, 20, 256, 2, "float32", largest=False, sorted=True),
+}
+MORE = {
+    "one kept": problem(ROWS, 8192, 40, 1024, 1, "float16", sorted=True),
+    "integers": problem(ROWS, 4608, 40, 512, 2, "int32"),
+    "cut words": problem(ROWS, 4609, 40, 512, 2, "float32", alignment=4, largest=False),
+    "larger team": problem(ROWS, 32768, 50, 2048, 2, "float16"),
+}
+
+
+def launch_of(p: Problem, device: Device) -> Launch:
+    found = schedule(p, device)
+    assert isinstance(found, Schedule)
+    (launch,) = found.launches
+    return launch
+
+
+def rows_of(p: Problem, pattern: str, rng: np.random.Generator) -> np.ndarray:
+    """Rows as they are given: with a pitch that is a multiple of 16, or one behind the other."""
+    pitch = p.n if p.alignment < 16 else -(-p.n // 16) * 16
+    sign = 1 if p.largest else -1
+    if pattern == "any bits":
+        arr = random_bits(p.dtype, p.rows * pitch, rng).reshape(p.rows, pitch)
+    elif pattern == "usual":
+        arr = rng.standard_normal((p.rows, pitch)) * 1000
+    elif pattern == "below zero":  # the k-th is zero, or next to it
+        arr = -np.abs(rng.standard_normal((p.rows, pitch)) * 1000) * sign
+        for i, row in enumerate(arr):
+            zeros = rng.permutation(p.n)[: p.k - 3 + i]
+            row[zeros] = np.where(rng.random(len(zeros)) < 0.5, 0.0, -0.0)
+    elif pattern == "few buckets":  # hold what is best
+        arr = rng.standard_normal((p.rows, pitch)) * 100
+        for i, row in enumerate(arr):
+            at = (np.arange(p.b)[None, : 4 + i] + p.b * np.arange(p.n // p.b)[:, None]).ravel()
+            row[at] = np.abs(row[at]) + 1000 * sign
+    else:
+        assert pattern == "few values"
+        arr = rng.integers(0, 3, (p.rows, pitch))
+    return arr.astype(p.dtype)
+
+
+def solve(name: str, promise: str, pattern: str, folder: Path, device: Device) -> None:
+    p = (PROBLEMS | MORE)[name]
+    p = replace(p, **{} if promise == "none" else {promise: True})
+    assert dict(launch_of(p, device).kernel.defines)["RESIDENT"] != "0"
+    check(p, device, rows_of(p, pattern, np.random.default_rng(5)), folder)
+
+
+PATTERNS = ["usual", "any bits", "below zero", "few buckets", "few values"]
+
+
+@pytest.mark.parametrize("promise", ["none", "certificate", "repair"])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_all_that_is_better_than_the_bound_is_found(
+    name: str, promise: str, tmp_path: Path
+) -> None:
+    for pattern in PATTERNS:
+        solve(name, promise, pattern, tmp_path, DEVICE)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("promise", ["none", "certificate", "repair"])
+@pytest.mark.parametrize("name", MORE)
+def test_the_same_of_more_problems(name: str, promise: str, tmp_path: Path) -> None:
+    if name == "one kept" and promise != "repair":
+        pytest.skip("faster otherwise")
+    device = replace(DEVICE, shared_in_all=228 * 1024) if name == "larger team" else DEVICE
+    for pattern in PATTERNS:
+        solve(name, promise, pattern, tmp_path, device)
+
+
+def test_usual_rows_are_answered_without_candidates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without what follows in the kernel only those fail of which too much reaches the bound."""
+    chosen = "if (__builtin_expect(resident.select(row, written), 1)) return;"
+
+    def alone(name: str) -> str:
+        text = source_of(name)
+        assert text.count(chosen) == 1
+        return text.replace(chosen, "resident.select(row, written); return;")
+
+    monkeypatch.setattr(emulation, "source_of", alone)
+    solve("halves", "certificate", "usual", tmp_path, DEVICE)
+    with pytest.raises(AssertionError):
+        solve("halves", "certificate", "few values", tmp_path, DEVICE)
+
+
+def resident(device: Device, *args: object, **kwargs: object) -> bool:
+    p = problem(*args, **kwargs)
+    return dict(launch_of(p, device).kernel.defines).get("RESIDENT", "0") != "0"
+
+
+def test_which_rows_stay() -> None:
+    """Many, of few winners, and that one multiprocessor has room for several of."""
+    device = Device("sm_90", 132)
+    many = (16384, 16384, 64, 1024, 2, "bfloat16")
+    assert resident(device, *many)
+    assert not resident(Device("sm_80", 108), *many)  # without maxima of halves
+    assert not resident(replace(device, shared_in_all=100 * 1024), *many)  # of two blocks
+    assert not resident(device, *many[:2], 120, *many[3:])  # winners
+    assert not resident(device, 1024, *many[1:])  # hardly more than a wave
+    assert resident(device, 1024, *many[1:], repair=True)
+    assert not resident(device, 264, *many[1:], repair=True)
+    assert not resident(device, *many[:3], 1024, 1, "bfloat16")  # queues are fast
+    assert resident(device, *many[:3], 1024, 1, "bfloat16", repair=True)
+    assert not resident(device, 16384, 4096, 64, 512, 2, "bfloat16")  # short
+    assert resident(device, 4096, 32768, 64, 2048, 2, "bfloat16")
+    assert not resident(device, 1024, 65536, 64, 2048, 1, "bfloat16", repair=True)  # one block
+    assert not resident(device, 16384, 16384, 64, 1024, 2, "float64")
+    assert not resident(device, 16384, 16384, 64, 256, 2, "bfloat16", interleaved=False)
