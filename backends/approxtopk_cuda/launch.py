@@ -165,9 +165,11 @@ def _fused(p: Problem, device: Device) -> Launch | None:
     if p.sorted and p.k > MAX_SORT:
         return None
     for team in resident.TEAMS:
-        launch = _fused_by(p, device, team, 1, stays=True)
+        q = resident.bucketed(p, team)
+        launch = _fused_by(q, device, team, 1, stays=True)
         if launch is not None:
-            return launch
+            fields = (("b", q.b), ("candidates", q.candidates), *launch.fields)
+            return replace(launch, fields=fields)
     # Rather a larger team than more results than its bins can put in order.
     ways = sorted(teams_for(p, device), key=lambda way: p.sorted and not binned(p, way[0]))
     tries = (_fused_by(p, device, team, cluster) for team, cluster in ways)
@@ -187,7 +189,7 @@ def _fused_by(
     `stays`: a row stays in a block's shared memory.
     """
     tiling = tile_block(p, device, team, cluster)
-    if tiling is None or (stays and not resident.suits(p, device, tiling)):
+    if tiling is None or (stays and not resident.fits(p, device, tiling)):
         return None
     threads = 128 if team == 32 else team
     teams = threads // team
@@ -228,7 +230,7 @@ def _fused_by(
         walk = replace(walk, batch=resident.BATCH)
     if shared + teams * fixed > device.shared_per_block:
         return None
-    if stays and not resident.pays(p, device, tiling, room):
+    if stays and not resident.is_faster(p, device, tiling, room):
         return None
     name = "extract" if extract else "fused"
     kernel = make_kernel(

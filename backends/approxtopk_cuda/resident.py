@@ -6,6 +6,7 @@ How they are selected from is told in ``kernels/resident.cuh``.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from approxtopk.backend import itemsize_of
 
@@ -13,8 +14,10 @@ from .problem import Device, Problem
 from .teams import is_quick
 from .tiling import Tiling
 
-__all__ = ["BATCH", "STEPS_AT_ONCE", "TEAMS", "blocks_of", "pays", "row_bytes", "suits"]
+__all__ = ["BATCH", "STEPS_AT_ONCE", "TEAMS", "bucketed", "fits", "is_faster", "row_bytes"]
 
+#: Bytes of an element.
+_SIZES = (2, 4)
 #: Threads of a team, the preferred number first.
 TEAMS = (128, 256)
 #: Steps that a thread takes together, and loads in flight of the walk that is taken instead where
@@ -30,8 +33,10 @@ _DEVIATIONS = 4
 _MOST_STEPS = 32
 #: Threads of a multiprocessor, at least: some wait for memory while others select.
 _THREADS = 768
-#: Bytes of a row from which on a larger team is worth its barriers.
-_LARGE = 48 * 1024
+#: Bytes of a row: of exact answers, at least, and from which on a larger team is worth it.
+_SHORT, _LARGE = 8 * 1024, 48 * 1024
+#: Steps that should not be fewer by wider loads.
+_FEW_STEPS = 8
 #: Bytes of a row, and waves, from which on answers of a plan come sooner, too.
 _LONG, _WAVES = 16 * 1024, 3
 #: Bytes of a line of memory. Copies are fastest if those of shared memory begin with it.
@@ -40,10 +45,27 @@ _LINE = 128
 _BARRIERS = 32
 
 
-def suits(p: Problem, device: Device, tiling: Tiling) -> bool:
+def bucketed(p: Problem, team: int) -> Problem:
+    """The problem, and as many buckets as a team takes by its widest loads.
+
+    Of exact answers only: any buckets do for these. Short rows have fewer, by narrower loads.
+    """
+    size = itemsize_of(p.dtype)
+    if not p.repair or size not in _SIZES:
+        return p
+    v = 16 // size
+    while p.n < _FEW_STEPS * team * v and v * size > 4:
+        v //= 2
+    b = team * v
+    if p.n < b:
+        return p
+    return replace(p, b=b, kb=1, candidates=b, interleaved=True)
+
+
+def fits(p: Problem, device: Device, tiling: Tiling) -> bool:
     """Whether a block can keep each row, and each thread's buckets are its own."""
     size = itemsize_of(p.dtype)
-    if not (device.halves and p.interleaved and p.step == 1 and size in (2, 4)):
+    if not (device.halves and p.interleaved and p.step == 1 and size in _SIZES):
         return False
     if tiling.parts > 1 or tiling.passes > 1 or tiling.steps > _MOST_STEPS:
         return False
@@ -53,8 +75,8 @@ def suits(p: Problem, device: Device, tiling: Tiling) -> bool:
         return False
     warps = tiling.threads // 32
     listed = _REACHING * p.k / warps
-    fits = listed + _DEVIATIONS * math.sqrt(listed) <= _LISTED // warps
-    return fits and is_quick(p) and 3 * p.k <= 2 * -(-p.b // tiling.v)
+    enough = listed + _DEVIATIONS * math.sqrt(listed) <= _LISTED // warps
+    return enough and is_quick(p) and 3 * p.k <= 2 * -(-p.b // tiling.v)
 
 
 def row_bytes(p: Problem, tiling: Tiling) -> int:
@@ -70,7 +92,7 @@ def blocks_of(device: Device, threads: int, shared: int, static: int) -> int:
     return min(65536 // _REGISTERS // threads, device.shared_in_all // each)
 
 
-def pays(p: Problem, device: Device, tiling: Tiling, blocks: int) -> bool:
+def is_faster(p: Problem, device: Device, tiling: Tiling, blocks: int) -> bool:
     """Whether that is faster than what else there is, as was measured.
 
     Exact answers gain most: nothing is kept of what is dropped. Of those of a plan, these do whose
@@ -82,7 +104,7 @@ def pays(p: Problem, device: Device, tiling: Tiling, blocks: int) -> bool:
     if few or (large and (p.n * size < _LARGE or tiling.v * size < 16)):
         return False
     if p.repair:
-        return True
+        return p.n * size >= _SHORT
     slow = p.kb > 1 and (size == 2 or not large)
     waves = p.rows / (blocks * device.multiprocessors)
     return slow and waves >= _WAVES and p.n * size >= _LONG

@@ -139,3 +139,21 @@ def test_which_rows_stay() -> None:
     assert not resident(device, 1024, 65536, 64, 2048, 1, "bfloat16", repair=True)  # one block
     assert not resident(device, 16384, 16384, 64, 1024, 2, "float64")
     assert not resident(device, 16384, 16384, 64, 256, 2, "bfloat16", interleaved=False)
+
+
+def test_any_buckets_do_for_an_exact_answer() -> None:
+    """As many as a team takes by its widest loads, by which it has at least eight steps."""
+
+    def buckets(n: int, b: int, kb: int, dtype: str, **more: object) -> tuple[int, str]:
+        p = problem(16384, n, 64, b, kb, dtype, repair=True, **more)
+        launch = launch_of(p, Device("sm_90", 132))
+        macros = dict(launch.kernel.defines)
+        assert macros["RESIDENT"] != "0"
+        assert macros["KB"] == macros["INTERLEAVED"] == "1"
+        return dict(launch.fields)["b"], macros["V"]
+
+    assert buckets(16384, 2048, 3, "bfloat16") == (1024, "8")
+    assert buckets(8192, 128, 2, "bfloat16", interleaved=False) == (1024, "8")
+    assert buckets(8184, 128, 2, "bfloat16") == (512, "4")
+    assert buckets(16384, 2048, 1, "float32") == (1024, "4")  # by eight warps
+    assert buckets(8191, 2048, 1, "float32", alignment=4) == (512, "4")
