@@ -33,8 +33,11 @@ _DEVIATIONS = 4
 _MOST_STEPS = 32
 #: Threads of a multiprocessor, at least: some wait for memory while others select.
 _THREADS = 768
-#: Bytes of a row: of exact answers, at least, and from which on a larger team is worth it.
-_SHORT, _LARGE = 8 * 1024, 48 * 1024
+#: Winners that a warp takes out of a short row sooner.
+_HARDLY_ANY = 16
+#: Bytes of a row: of exact answers, at least, and from which on a larger team is worth its
+#: barriers, if its blocks come in so many waves.
+_SHORT, _LARGE, _LARGE_WAVES = 8 * 1024, 48 * 1024, 2
 #: Steps that should not be fewer by wider loads.
 _FEW_STEPS = 8
 #: Bytes of a row, and waves, from which on answers of a plan come sooner, too.
@@ -98,13 +101,14 @@ def is_faster(p: Problem, device: Device, tiling: Tiling, blocks: int) -> bool:
     Exact answers gain most: nothing is kept of what is dropped. Of those of a plan, these do whose
     queues take long.
     """
-    size = itemsize_of(p.dtype)
-    few = p.rows <= 2 * device.multiprocessors or blocks * tiling.threads < _THREADS
+    size, row = itemsize_of(p.dtype), p.n * itemsize_of(p.dtype)
+    if p.rows <= 2 * device.multiprocessors or blocks * tiling.threads < _THREADS:
+        return False
+    waves = p.rows / (blocks * device.multiprocessors)
     large = tiling.threads > TEAMS[0]
-    if few or (large and (p.n * size < _LARGE or tiling.v * size < 16)):
+    if large and (row < _LARGE or tiling.v * size < 16 or waves < _LARGE_WAVES):
         return False
     if p.repair:
-        return p.n * size >= _SHORT
+        return row >= (_SHORT if p.k > _HARDLY_ANY else _LONG)
     slow = p.kb > 1 and (size == 2 or not large)
-    waves = p.rows / (blocks * device.multiprocessors)
-    return slow and waves >= _WAVES and p.n * size >= _LONG
+    return slow and waves >= _WAVES and row >= _LONG

@@ -120,7 +120,7 @@ def test_random_plans(dtype: str, block: int) -> None:
         (3700, 8199, 50, 1024, 2, {"sorted": True}),
         (300, 8192, 40, 512, 1, {"largest": False}),  # 32-bit elements, or none of a plan's answers
         (300, 16384, 64, 1024, 1, {"sorted": True}),
-        (400, 32768, 33, 2048, 2, {}),
+        (800, 32768, 33, 2048, 2, {}),
         (1000, 9000, 64, 3072, 1, {}),  # several passes, of which a thread keeps one key
         (4096, 256, 8, 32, 2, {}),
         (4096, 256, 8, 64, 1, {}),

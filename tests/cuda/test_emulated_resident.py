@@ -27,10 +27,10 @@ PROBLEMS = {
     "halves": problem(ROWS, 8192, 40, 1024, 2, "float16"),
     "cut": problem(ROWS, 8700, 40, 1024, 2, "float16", alignment=2),
     "smallest": problem(ROWS, 8300, 20, 512, 2, "int16", largest=False),
-    "words": problem(ROWS, 4400, 33, 512, 3, "float32", index_bytes=4),
     "smallest words": problem(ROWS, 4352, 20, 256, 2, "float32", largest=False, sorted=True),
 }
 MORE = {
+    "words": problem(ROWS, 4400, 33, 512, 3, "float32", index_bytes=4),
     "one kept": problem(ROWS, 8192, 40, 1024, 1, "float16", sorted=True),
     "integers": problem(ROWS, 4608, 40, 512, 2, "int32"),
     "cut words": problem(ROWS, 4609, 40, 512, 2, "float32", alignment=4, largest=False),
@@ -137,6 +137,10 @@ def test_which_rows_stay() -> None:
     assert not resident(device, 16384, 4096, 64, 512, 2, "bfloat16")  # short
     assert resident(device, 4096, 32768, 64, 2048, 2, "bfloat16")
     assert not resident(device, 1024, 65536, 64, 2048, 1, "bfloat16", repair=True)  # one block
+    assert resident(device, 8192, 4096, 17, 512, 1, "bfloat16", repair=True)
+    assert not resident(device, 8192, 4096, 16, 512, 1, "bfloat16", repair=True)  # very few
+    assert resident(device, 1024, 16384, 64, 1024, 1, repair=True)
+    assert not resident(device, 600, 16384, 64, 1024, 1, repair=True)  # two waves of large rows
     assert not resident(device, 16384, 16384, 64, 1024, 2, "float64")
     assert not resident(device, 16384, 16384, 64, 256, 2, "bfloat16", interleaved=False)
 
