@@ -2,7 +2,7 @@
 //
 // 1. walk    A row is copied to shared memory by the engine that does that, in a few parts. Of each bucket the best is
 //            kept: an operation for two 16-bit elements, whatever KB is.
-// 2. bound   As in quick.cuh, from the best of each thread.
+// 2. bound   A key that k threads' best reach and hardly more, by halving the range that these lie in.
 // 3. look    What reaches the bound is in buckets whose best does. Each warp goes through those of its threads once
 //            more. The best KB of a bucket are candidates; what else reaches the bound was dropped.
 // 4. choose  One warp finds the k best of the candidates, others are done.
@@ -14,121 +14,6 @@
 // SORTED, UNALIGNED.
 
 #if RESIDENT
-// A row's bytes on their way to shared memory in a few parts, and waiting for each.
-struct Arrivals {
-  static const int parts = 4;
-  u64 barriers[parts];
-
-#ifdef __CUDA_ARCH__
-  __device__ u32 address(int part) const { return (u32)__cvta_generic_to_shared(barriers + part); }
-  // By one thread, before a barrier.
-  __device__ void begin() {
-#pragma unroll
-    for (int part = 0; part < parts; ++part) asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(address(part)) : "memory");
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-  }
-  // By the same thread. Both addresses and the number of bytes are multiples of 16.
-  __device__ void send(int part, void* to, const void* from, u32 bytes) {
-    asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(address(part)), "r"(bytes) : "memory");
-    if (bytes == 0) return;
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"((u32)__cvta_generic_to_shared(to)),
-                 "l"(from), "r"(bytes), "r"(address(part))
-                 : "memory");
-  }
-  __device__ void await(int part) const {
-    asm volatile("{.reg .pred p; AGAIN: mbarrier.try_wait.parity.shared.b64 p, [%0], 0; @p bra DONE; bra AGAIN; DONE:}" ::"r"(address(part))
-                 : "memory");
-  }
-#else
-  void begin() {}
-  void send(int, void* to, const void* from, u32 bytes) {
-    for (u32 i = 0; i < bytes; ++i) ((u8*)to)[i] = ((const u8*)from)[i];
-  }
-  void await(int) const {}
-#endif
-};
-
-// The better of the elements in two words, in one operation. Of two zeros it may be either.
-__device__ inline Word better_of(Word x, Word y) {
-#ifdef __CUDA_ARCH__
-#define BETTER(largest, smallest)                                  \
-  if (LARGEST)                                                     \
-    asm(largest " %0, %0, %1;" : "+r"(*(u32*)&x) : "r"((u32)y));   \
-  else                                                             \
-    asm(smallest " %0, %0, %1;" : "+r"(*(u32*)&x) : "r"((u32)y))
-  if (Element::kind == FLOATING && Element::bytes == 4) {
-    BETTER("max.NaN.f32", "min.f32");
-  } else if (Element::kind == FLOATING && Element::infinity == 0x7C00) {
-    BETTER("max.NaN.f16x2", "min.f16x2");
-  } else if (Element::kind == FLOATING) {
-    BETTER("max.NaN.bf16x2", "min.bf16x2");
-  } else if (Element::bytes == 2) {
-    BETTER("max.s16x2", "min.s16x2");
-  } else {
-    BETTER("max.s32", "min.s32");
-  }
-#undef BETTER
-  return x;
-#else
-  const Word a = order<Element, LARGEST>(x), b = order<Element, LARGEST>(y), low = Element::per_word == 1 ? ~0u : 0xFFFFu;
-  return ((a & low) < (b & low) ? y & low : x & low) | ((a & ~low) < (b & ~low) ? y & ~low : x & ~low);
-#endif
-}
-
-// The best of V neighbouring buckets.
-struct Maxima {
-  static const int words = Chunk::words;
-  Word best[words];  // elements, later keys
-
-  __device__ void clear() {
-    const u64 top = 1ull << (8 * Element::bytes - 1);
-    const Bits worst = Element::kind != FLOATING ? (LARGEST ? top : top - 1) : LARGEST ? Element::infinity | top : top - 1;
-#pragma unroll
-    for (int w = 0; w < words; ++w) best[w] = Element::per_word == 1 ? (Word)worst : worst * 0x10001u;
-  }
-  // N steps.
-  template <int N> __device__ void insert(const Bits* at, u32 pitch) {
-    Word loaded[N][words];
-#pragma unroll
-    for (int i = 0; i < N; ++i) get(at + i * pitch, loaded[i]);
-#pragma unroll
-    for (int i = 0; i < N; ++i) {
-#pragma unroll
-      for (int w = 0; w < words; ++w) best[w] = better_of(best[w], loaded[i][w]);
-    }
-  }
-  // Of threads that have no buckets the least key there is.
-  __device__ void become_keys(bool active) {
-#pragma unroll
-    for (int w = 0; w < words; ++w) best[w] = active ? order<Element, LARGEST>(best[w]) : 0;
-  }
-  // Another element, behind that.
-  __device__ void insert_at(int u, Bits element) {
-    Word& word = best[u / Element::per_word];
-    word = greater(word, (Word)element_key(element) << (8 * Element::bytes * (u % Element::per_word) % 32));
-  }
-
-  __device__ Key key(int u) const { return key_at<Element>(best[u / Element::per_word], u % Element::per_word); }
-  __device__ Key most() const {
-    Word all = best[0];
-#pragma unroll
-    for (int w = 1; w < words; ++w) all = greater(all, best[w]);
-    return Element::per_word == 1 ? all : Wholes::greater(key_at<Element>(all, 0), key_at<Element>(all, 1));
-  }
-
- private:
-  __device__ static void get(const Bits* from, Word (&words)[4]) {
-    const uint4 quad = *(const uint4*)from;
-    words[0] = quad.x, words[1] = quad.y, words[2] = quad.z, words[3] = quad.w;
-  }
-  __device__ static void get(const Bits* from, Word (&words)[2]) {
-    const u64 pair = *(const u64*)from;
-    words[0] = (u32)pair, words[1] = (u32)(pair >> 32);
-  }
-  __device__ static void get(const Bits* from, Word (&words)[1]) { words[0] = *(const Word*)from; }
-  __device__ static Word greater(Word x, Word y) { return Element::per_word == 1 ? Wholes::greater(x, y) : Halves::greater(x, y); }
-};
-
 // What warps leave each other, where a selection counts and lists.
 template <int WARPS> struct ResidentSpace {
   static const u32 room = 256 / WARPS;  // of a warp

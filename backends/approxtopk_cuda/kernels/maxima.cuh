@@ -1,0 +1,86 @@
+// The best of buckets, without its place: for rows that stay in shared memory, see resident.cuh.
+//
+// From the command line: RESIDENT, V, LARGEST.
+
+#if RESIDENT
+// The better of the elements in two words, in one operation. Of two zeros it may be either.
+__device__ inline Word better_of(Word x, Word y) {
+#ifdef __CUDA_ARCH__
+#define BETTER(largest, smallest)                                  \
+  if (LARGEST)                                                     \
+    asm(largest " %0, %0, %1;" : "+r"(*(u32*)&x) : "r"((u32)y));   \
+  else                                                             \
+    asm(smallest " %0, %0, %1;" : "+r"(*(u32*)&x) : "r"((u32)y))
+  if (Element::kind == FLOATING && Element::bytes == 4) {
+    BETTER("max.NaN.f32", "min.f32");
+  } else if (Element::kind == FLOATING && Element::infinity == 0x7C00) {
+    BETTER("max.NaN.f16x2", "min.f16x2");
+  } else if (Element::kind == FLOATING) {
+    BETTER("max.NaN.bf16x2", "min.bf16x2");
+  } else if (Element::bytes == 2) {
+    BETTER("max.s16x2", "min.s16x2");
+  } else {
+    BETTER("max.s32", "min.s32");
+  }
+#undef BETTER
+  return x;
+#else
+  const Word a = order<Element, LARGEST>(x), b = order<Element, LARGEST>(y), low = Element::per_word == 1 ? ~0u : 0xFFFFu;
+  return ((a & low) < (b & low) ? y & low : x & low) | ((a & ~low) < (b & ~low) ? y & ~low : x & ~low);
+#endif
+}
+
+// The best of V neighbouring buckets.
+struct Maxima {
+  static const int words = Chunk::words;
+  Word best[words];  // elements, later keys
+
+  __device__ void clear() {
+    const u64 top = 1ull << (8 * Element::bytes - 1);
+    const Bits worst = Element::kind != FLOATING ? (LARGEST ? top : top - 1) : LARGEST ? Element::infinity | top : top - 1;
+#pragma unroll
+    for (int w = 0; w < words; ++w) best[w] = Element::per_word == 1 ? (Word)worst : worst * 0x10001u;
+  }
+  // N steps.
+  template <int N> __device__ void insert(const Bits* at, u32 pitch) {
+    Word loaded[N][words];
+#pragma unroll
+    for (int i = 0; i < N; ++i) get(at + i * pitch, loaded[i]);
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+#pragma unroll
+      for (int w = 0; w < words; ++w) best[w] = better_of(best[w], loaded[i][w]);
+    }
+  }
+  // Of threads that have no buckets the least key there is.
+  __device__ void become_keys(bool active) {
+#pragma unroll
+    for (int w = 0; w < words; ++w) best[w] = active ? order<Element, LARGEST>(best[w]) : 0;
+  }
+  // Another element, behind that.
+  __device__ void insert_at(int u, Bits element) {
+    Word& word = best[u / Element::per_word];
+    word = greater(word, (Word)element_key(element) << (8 * Element::bytes * (u % Element::per_word) % 32));
+  }
+
+  __device__ Key key(int u) const { return key_at<Element>(best[u / Element::per_word], u % Element::per_word); }
+  __device__ Key most() const {
+    Word all = best[0];
+#pragma unroll
+    for (int w = 1; w < words; ++w) all = greater(all, best[w]);
+    return Element::per_word == 1 ? all : Wholes::greater(key_at<Element>(all, 0), key_at<Element>(all, 1));
+  }
+
+ private:
+  __device__ static void get(const Bits* from, Word (&words)[4]) {
+    const uint4 quad = *(const uint4*)from;
+    words[0] = quad.x, words[1] = quad.y, words[2] = quad.z, words[3] = quad.w;
+  }
+  __device__ static void get(const Bits* from, Word (&words)[2]) {
+    const u64 pair = *(const u64*)from;
+    words[0] = (u32)pair, words[1] = (u32)(pair >> 32);
+  }
+  __device__ static void get(const Bits* from, Word (&words)[1]) { words[0] = *(const Word*)from; }
+  __device__ static Word greater(Word x, Word y) { return Element::per_word == 1 ? Wholes::greater(x, y) : Halves::greater(x, y); }
+};
+#endif
