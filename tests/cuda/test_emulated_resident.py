@@ -26,10 +26,10 @@ DEVICE = Device("sm_90", 1, shared_in_all=140 * 1024)
 PROBLEMS = {
     "halves": problem(ROWS, 8192, 40, 1024, 2, "float16"),
     "cut": problem(ROWS, 8700, 40, 1024, 2, "float16", alignment=2),
-    "smallest": problem(ROWS, 8300, 20, 512, 2, "int16", largest=False),
     "smallest words": problem(ROWS, 4352, 20, 256, 2, "float32", largest=False, sorted=True),
 }
 MORE = {
+    "smallest": problem(ROWS, 8300, 20, 512, 2, "int16", largest=False),
     "words": problem(ROWS, 4400, 33, 512, 3, "float32", index_bytes=4),
     "one kept": problem(ROWS, 8192, 40, 1024, 1, "float16", sorted=True),
     "integers": problem(ROWS, 4608, 40, 512, 2, "int32"),

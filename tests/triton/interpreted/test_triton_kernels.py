@@ -117,7 +117,14 @@ def test_more_candidates_than_registers(
     check(random_array((2, 300), dtype, k), request, TWO_STAGES, kernels)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "int8", "float64", "int32"])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "float16",
+        "int32",
+        *(pytest.param(d, marks=pytest.mark.exhaustive) for d in ("int8", "float64")),
+    ],
+)
 def test_selection_from_several_chunks(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
     """With and without codes, which wrap within a chunk; results in fewer lanes and in more."""
     monkeypatch.setattr(schedule, "SELECTED", 32)
