@@ -14,7 +14,10 @@ from .problem import Device, Problem
 from .teams import is_quick
 from .tiling import Tiling
 
-__all__ = ["BATCH", "STEPS_AT_ONCE", "TEAMS", "bucketed", "fits", "is_faster", "row_bytes"]
+__all__ = [
+    *("BATCH", "STEPS_AT_ONCE", "TEAMS"),
+    *("blocks_of", "bucketed", "fits", "is_faster", "row_bytes"),
+]
 
 #: Bytes of an element.
 _SIZES = (2, 4)

@@ -57,14 +57,7 @@ PROVEN = (
     (600, 16384, 1000, 1024, 2, {"sorted": True}),
     (9, 8195, 64, 2048, 1, {}),  # rows that begin anywhere
     (150, 16387, 2500, 4096, 2, {}),
-    (
-        300,
-        8192,
-        40,
-        512,
-        1,
-        {},
-    ),  # from rows that stay in shared memory
+    (300, 8192, 40, 512, 1, {}),  # rows that stay in shared memory
     (300, 16387, 40, 1024, 2, {"sorted": True}),
     (16, 70_001, 300, 256, 2, {"sorted": True}),
     (2, 2**17, 1000, 32768, 1, {}),  # a cluster certifies

@@ -22,7 +22,7 @@ ROWS = 24
 DEVICE = Device("sm_90", 1, shared_in_all=140 * 1024)
 
 #: Loads of all widths; steps that all buckets have and more; keys that fall; rows that begin
-#: anywhere; two warps to a row and four.
+#: anywhere; four warps to a row and, of the larger team, eight.
 PROBLEMS = {
     "halves": problem(ROWS, 8192, 40, 1024, 2, "float16"),
     "cut": problem(ROWS, 8700, 40, 1024, 2, "float16", alignment=2),
