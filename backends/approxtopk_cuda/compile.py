@@ -30,7 +30,7 @@ _PARTS = {
         *("ranking", "queue", "chunk", "stage1"),
         *("listed", "selectspace", "order", "select", "quick", "sort", "finish"),
         *("buckets", "results", "hidden", "losslist", "losses", "quicklosses", "held", "repair"),
-        *("arrivals", "maxima", "resident"),
+        *("arrivals", "maxima", "resident", "loaded"),
     ),
     "extract": (
         *("element", "multiplier", "params", "output", "team", "merge"),

@@ -32,14 +32,14 @@ OLDEST_DRIVER = 12000
 OLDEST_DEVICE = (8, 0)
 _UNCHECKED_SHARED = 32 * 1024  # more, with what a kernel has statically, must be asked for
 
-#: struct Params of params.cuh: 8 pointers, rows, 9 strides, 23 numbers, and up to a multiple of 8.
-_PARAMS = struct.Struct("<8Qq9q23I4x")
+#: struct Params of params.cuh: 8 pointers, rows, 9 strides, 24 numbers.
+_PARAMS = struct.Struct("<8Qq9q24I")
 _POINTERS = struct.Struct("<8Q")
 
 _NUMBERS = (
     *("inner", "n", "b", "k", "candidates", "steps", "rest", "tile", "parts", "splits"),
     *("block_rows", "passes", "vector_out", "length", "width"),
-    *("entries", "range", "run", "longer", "droppers", "group", "watched", "lets_next"),
+    *("entries", "range", "run", "longer", "droppers", "group", "watched", "lets_next", "wanted"),
 )
 
 

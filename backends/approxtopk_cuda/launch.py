@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from approxtopk.backend import itemsize_of
 
-from . import resident
+from . import loaded, resident
 from .exactness import at_its_end, certified, coarsely, lost_group, watched_steps
 from .order import MAX_SORT, binned, sort_launches, sort_places
 from .problem import MAX_GRID, Device, Launch, Problem, Schedule
@@ -170,6 +170,11 @@ def _fused(p: Problem, device: Device) -> Launch | None:
         if launch is not None:
             fields = (("b", q.b), ("candidates", q.candidates), *launch.fields)
             return replace(launch, fields=fields)
+    loads = loaded.team_of(p, device)
+    if loads and loaded.is_faster(p, device):
+        launch = _fused_by(p, device, loads, 1, loads=True)
+        if launch is not None:
+            return launch
     # Rather a larger team than more results than its bins can put in order.
     ways = sorted(teams_for(p, device), key=lambda way: p.sorted and not binned(p, way[0]))
     tries = (_fused_by(p, device, team, cluster) for team, cluster in ways)
@@ -182,11 +187,16 @@ def _fused(p: Problem, device: Device) -> Launch | None:
 
 
 def _fused_by(
-    p: Problem, device: Device, team: int, cluster: int, stays: bool = False
+    p: Problem,
+    device: Device,
+    team: int,
+    cluster: int,
+    stays: bool = False,
+    loads: bool = False,
 ) -> Launch | None:
     """One launch by teams of so many threads, or clusters of so many blocks, if they suit.
 
-    `stays`: a row stays in a block's shared memory.
+    `stays`: a row stays in a block's shared memory; `loads`: in its registers.
     """
     tiling = tile_block(p, device, team, cluster)
     if tiling is None or (stays and not resident.fits(p, device, tiling)):
@@ -206,16 +216,18 @@ def _fused_by(
     # Groups for a bound: of a thread's share of the candidates, or of those it found itself.
     shared_out = merge or cluster > 1
     groups = min(team, p.b * p.kb if shared_out else -(-p.b // tiling.v))
-    quick = is_quick(p) and 3 * p.k <= 2 * groups and wave <= 4 and team >= 256 and not stays
+    quick = (
+        is_quick(p) and 3 * p.k <= 2 * groups and wave <= 4 and team >= 256 and not (stays or loads)
+    )
     held = quick and tiling.passes == 1 and not merge
     extract = team == 32 and not merge and tiling.passes == 1
     extract = extract and p.k <= MAX_EXTRACT and tiling.v * p.kb <= 4
 
-    late = not (held or stays or extract or cluster > 1)
+    late = not (held or stays or loads or extract or cluster > 1)
     watched = watched_steps(p, device, tiling, walk.batch) if late else 0
     room = 65536 // limit // threads  # blocks of a multiprocessor
     in_waves = blocks > _WAVES * device.multiprocessors * room
-    coarse = not (extract or stays)
+    coarse = not (extract or stays or loads)
     coarse = coarse and coarsely(p, device, tiling, held, in_waves and not watched)
     inside = at_its_end(p, tiling, cluster, more, watched, coarse)
     shared = teams * (inside.shared if inside else aligned(places) * entry_bytes(p.dtype))
@@ -228,6 +240,10 @@ def _fused_by(
         shared = max(shared, resident.row_bytes(p, tiling))
         room = resident.blocks_of(device, threads, shared, fixed)
         walk = replace(walk, batch=resident.BATCH)
+    if loads:
+        shared = max(shared, loaded.space(team))
+        walk = replace(walk, batch=loaded.BATCH)
+        room = 1024 // team
     if shared + teams * fixed > device.shared_per_block:
         return None
     if stays and not resident.is_faster(p, device, tiling, room):
@@ -251,7 +267,10 @@ def _fused_by(
         HELD=held,
         RESIDENT=resident.STEPS_AT_ONCE if stays else 0,
         STEPS=_at_once(p, tiling, walk) if held else 0,
-        EVEN=not stays and _even(p, tiling, walk, in_waves),
+        LOADED=loaded.lines(p, team) if loads else 0,
+        MASKED=p.b & (p.b - 1) == 0,
+        ENDS=loads and loaded.ends(p),
+        EVEN=not (stays or loads) and _even(p, tiling, walk, in_waves),
         UNALIGNED=tiling.unaligned,
         GROUPS=_groups(p.k, p.b * p.kb, team),
         **walk.defines(),
@@ -260,6 +279,8 @@ def _fused_by(
     kernel = replace(kernel, wave=wave if wave <= room else 0)
     grid = -(-p.rows // teams) * cluster
     fields = (*tiling.fields(p), *(inside.fields if inside else ()))
+    if loads:
+        fields += (("wanted", loaded.wanted(p, team)),)
     return Launch(kernel, grid, threads, shared, cluster, fields, certifies=True)
 
 

@@ -95,6 +95,10 @@ inline void __stcs(uint4* to, uint4 value) { *to = value; }
 inline void __stcg(uint4* to, uint4 value) { *to = value; }
 
 inline void __syncthreads() { emulator::meet(emulator::block, emulator::alive); }
+inline void sync_some(unsigned threads) {  // see team.cuh
+  static emulator::Meeting some;
+  emulator::meet(some, threads);
+}
 inline void __syncwarp() { emulator::meet_warp(); }
 inline int __syncthreads_count(int x) {
   static int count;
@@ -153,6 +157,11 @@ inline unsigned __reduce_add_sync(unsigned, unsigned x) {
     EACH_LANE sum += all[lane];
     return sum;
   });
+}
+inline unsigned atomicExch(unsigned* at, unsigned x) {
+  const unsigned before = *at;
+  *at = x;
+  return before;
 }
 inline unsigned atomicAdd(unsigned* at, unsigned x) {
   const unsigned before = *at;

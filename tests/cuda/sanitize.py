@@ -59,6 +59,8 @@ PROVEN = (
     (150, 16387, 2500, 4096, 2, {}),
     (300, 8192, 40, 512, 1, {}),  # rows that stay in shared memory
     (300, 16387, 40, 1024, 2, {"sorted": True}),
+    (100, 16384, 40, 1024, 2, {}),  # rows in registers
+    (200, 8195, 50, 1000, 3, {"sorted": True}),
     (16, 70_001, 300, 256, 2, {"sorted": True}),
     (2, 2**17, 1000, 32768, 1, {}),  # a cluster certifies
     (1, 70_000, 100, 10, 12, {"sorted": True}),  # not knowing what was lost

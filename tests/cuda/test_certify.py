@@ -61,8 +61,9 @@ def check(arr: Any, request: Request) -> None:
     plain = cuda.topk(arr, request)
     *approximate, certificate = cuda.topk(arr, replace(request, certificate=True))
     # Kernels with and without certificates may take other loads, and unsorted results of rows that
-    # begin anywhere lie by these.
-    if request.sorted or request.n * arr.element_size() % 16 == 0:
+    # begin anywhere lie by these. Few rows of queues of one may be in registers with one alone.
+    alike = request.n * arr.element_size() % 16 == 0 and (request.kb > 1 or arr.shape[0] > 264)
+    if request.sorted or alike:
         assert torch.equal(plain[1], approximate[1])
     assert same_sets(plain[1], approximate[1]).all()
     for values, indices in (plain, approximate):
@@ -121,6 +122,11 @@ def test_random_plans(dtype: str, block: int) -> None:
         (300, 8192, 40, 512, 1, {"largest": False}),  # 32-bit elements, or none of a plan's answers
         (300, 16384, 64, 1024, 1, {"sorted": True}),
         (800, 32768, 33, 2048, 2, {}),
+        (100, 16384, 40, 1024, 2, {}),  # few rows, in registers, as are the next four
+        (200, 8195, 50, 1000, 3, {"sorted": True}),
+        (64, 32000, 50, 2048, 1, {"largest": False}),
+        (20, 12345, 7, 512, 4, {}),
+        (132, 65536, 64, 8192, 2, {}),  # of two bytes
         (1000, 9000, 64, 3072, 1, {}),  # several passes, of which a thread keeps one key
         (4096, 256, 8, 32, 2, {}),
         (4096, 256, 8, 64, 1, {}),

@@ -13,7 +13,10 @@ from test_emulated_problems import check
 
 from approxtopk_cuda import Device, Problem, Schedule, schedule
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++"),
+    pytest.mark.usefixtures("by_queues"),
+]
 
 #: Keys with steps and without; one bucket a load or several; a block a row, or a cluster; walks in
 #: a loop, and without one of an even number of steps or an odd one.

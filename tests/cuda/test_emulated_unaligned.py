@@ -17,7 +17,10 @@ from test_emulated_problems import check, rows_of
 from approxtopk.backend import itemsize_of
 from approxtopk_cuda import Device, Problem, Schedule, schedule
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++"),
+    pytest.mark.usefixtures("by_queues"),
+]
 
 #: How a row is solved, and by a device of how many multiprocessors. Lengths are such that rows end
 #: at the end of a chunk, behind it, and in front of it.

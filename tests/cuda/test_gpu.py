@@ -153,6 +153,23 @@ def test_rows_that_stay_in_shared_memory(
         check(arr, make_request(shape, dtype, 1, k, b, 2, **more))
 
 
+@pytest.mark.parametrize("pattern", ["normal", "special", "few"])
+@pytest.mark.parametrize("rows", [1, 60, 200])
+def test_rows_in_registers(rows: int, pattern: str) -> None:
+    """Few of them, answered from what reaches a bound, or, of few values, as others."""
+    kinds: tuple[tuple[int, int, str, Any], ...] = (
+        (16384, 1024, "bfloat16", {}),
+        (8201, 1000, "float16", {"sorted": True}),
+        (32768, 512, "int16", {"largest": False}),
+        (16384, 2048, "float32", {"largest": False}),
+        (4100, 512, "int32", {}),
+    )
+    for n, b, dtype, more in kinds:
+        arr = fill((rows, n), dtype, pattern, random.Random(n)).cuda()
+        for k in (64, 11):
+            check(arr, make_request((rows, n), dtype, 1, k, b, 2, **more))
+
+
 @pytest.mark.parametrize("rows", [1, 40, 300, 1000])
 @pytest.mark.parametrize("more", [5, 40])
 def test_equal_elements_of_a_step_and_the_next_are_in_one_bin_of_positions(

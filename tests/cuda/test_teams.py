@@ -11,6 +11,7 @@ from approxtopk_cuda import Device, Schedule, schedule
 from approxtopk_cuda.variants import Kernel, leaner
 
 
+@pytest.mark.usefixtures("by_queues")
 @pytest.mark.parametrize(
     ("rows", "shape", "dtype", "threads", "v"),
     [
@@ -42,6 +43,7 @@ def test_buckets_are_taken_whole_by_fewer_threads_or_narrower_loads(
     assert (launch.block, dict(launch.kernel.defines)["V"]) == (threads, str(v))
 
 
+@pytest.mark.usefixtures("by_queues")
 @pytest.mark.parametrize(
     ("rows", "n", "b", "kb", "merges"),
     [

@@ -123,7 +123,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
 
   cluster_arrive_only();  // this block runs
   RowEnds ends;
-#if HELD || RESIDENT
+#if HELD || RESIDENT || LOADED
   ends = ends_of(p, row);
   // Now, and not when time is short: what this needs takes long to come from constant memory.
   asm volatile("" : "+l"(ends.arr), "+l"(ends.values), "+l"(ends.indices));
@@ -165,7 +165,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
 #endif
   const OutputSink& output = written;
 #endif
+#if LOADED
+  const LoadedRow<Team> loaded(p, ends, spaces[team], *(LoadedSpace<Team::warps>*)shared);
+  loaded.begin();
+  u8* exact = WINNERS && !REPAIR ? p.exact + row : nullptr;
+  asm volatile("" : "+l"(exact));
+#endif
   await_launch_before();
+#if LOADED
+  if (__builtin_expect(loaded.select(exact, written), 1)) return;
+#endif
 #if RESIDENT
   const Resident<Team> resident(p, ends, spaces[team], shared);
   if (__builtin_expect(resident.select(row, written), 1)) return;
@@ -262,7 +271,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
     merge_parts<Team, Key, KB>(lists, 1, p.parts, p.tile, sink);
 #endif
   }
-#if !HELD && !RESIDENT
+#if !HELD && !RESIDENT && !LOADED
   ends = ends_of(p, row);
 #endif
   if (!hidden && !tie) {

@@ -38,30 +38,40 @@ template <int ROOM> struct List {
     if (Team::rank() == 0) length = 0;
   }
 
+  // Threads that share an entry's comparisons; warps without an entry have nothing to issue.
+  template <class Team> __device__ static constexpr u32 sharing() {
+    return Team::size < 256 ? 1 : Team::size < 512 || sizeof(Key) == 8 ? 4 : 2;
+  }
+
+  // How many of the first `count` are ahead of an entry, to all threads that share it.
+  template <class Team> __device__ u32 ahead_of(const Listed& entry, u32 count) const {
+    const u32 shared_by = sharing<Team>(), batch = sizeof(Key) == 8 ? 4 : 8;
+    u32 even = 0, odd = 0;
+    const Listed* others = entries + Team::rank() % shared_by;
+#pragma unroll 1
+    for (u32 j = 0; j < count; j += batch * shared_by, others += batch * shared_by) {  // behind the list nothing is ahead
+      Listed other[batch];
+#pragma unroll
+      for (u32 e = 0; e < batch; ++e) other[e] = others[e * shared_by];
+#pragma unroll
+      for (u32 e = 0; e < batch; ++e) count_better(e % 2 ? odd : even, other[e], entry);
+    }
+    u32 ahead = even + odd;
+#pragma unroll
+    for (u32 d = 1; d < shared_by; d *= 2) ahead += __shfl_xor_sync(~0u, ahead, d);
+    return ahead;
+  }
+
   // Gives the `want` best to sink(first + rank, key, index). Barriers must have passed since the
-  // list was cleared and written. Several threads share an entry's comparisons where there are
-  // enough of them; warps without an entry have nothing to issue.
+  // list was cleared and written.
   template <class Team, class Sink> __device__ void rank(u32 count, u32 want, u32 first, const Sink& sink) const {
-    const u32 sharing = Team::size >= 256 ? 4 : 1, batch = sizeof(Key) == 8 ? 4 : 8;
-    const u32 part = Team::rank() % sharing;
+    const u32 shared_by = sharing<Team>();
 #pragma unroll 1
-    for (u32 base = Team::warp() * 32 / sharing; base < count; base += Team::size / sharing) {
-      const u32 i = base + Team::lane() / sharing;
+    for (u32 base = Team::warp() * 32 / shared_by; base < count; base += Team::size / shared_by) {
+      const u32 i = base + Team::lane() / shared_by;
       const Listed entry = entries[i < count ? i : base];
-      u32 even = 0, odd = 0;
-      const Listed* others = entries + part;
-#pragma unroll 1
-      for (u32 j = 0; j < count; j += batch * sharing, others += batch * sharing) {  // behind the list nothing is ahead
-        Listed other[batch];
-#pragma unroll
-        for (u32 e = 0; e < batch; ++e) other[e] = others[e * sharing];
-#pragma unroll
-        for (u32 e = 0; e < batch; ++e) count_better(e % 2 ? odd : even, other[e], entry);
-      }
-      u32 ahead = even + odd;
-#pragma unroll
-      for (u32 d = 1; d < sharing; d *= 2) ahead += __shfl_xor_sync(~0u, ahead, d);
-      if (part == 0 && i < count && ahead < want) sink(first + ahead, key_of(entry), index_of(entry));
+      const u32 ahead = ahead_of<Team>(entry, count);
+      if (Team::rank() % shared_by == 0 && i < count && ahead < want) sink(first + ahead, key_of(entry), index_of(entry));
     }
   }
 };

@@ -1,8 +1,8 @@
 // The best of buckets, without its place: for rows that stay in shared memory, see resident.cuh.
 //
-// From the command line: RESIDENT, V, LARGEST.
+// From the command line: RESIDENT, LOADED, V, LARGEST.
 
-#if RESIDENT
+#if RESIDENT || LOADED
 // The better of the elements in two words, in one operation. Of two zeros it may be either.
 __device__ inline Word better_of(Word x, Word y) {
 #ifdef __CUDA_ARCH__
@@ -30,16 +30,23 @@ __device__ inline Word better_of(Word x, Word y) {
 #endif
 }
 
+// A word of elements that no others are worse than.
+__device__ inline Word worst_word() {
+  const u64 top = 1ull << (8 * Element::bytes - 1);
+  const Bits worst = Element::kind != FLOATING ? (LARGEST ? top : top - 1) : LARGEST ? Element::infinity | top : top - 1;
+  return Element::per_word == 1 ? (Word)worst : worst * 0x10001u;
+}
+#endif
+
+#if RESIDENT
 // The best of V neighbouring buckets.
 struct Maxima {
   static const int words = Chunk::words;
   Word best[words];  // elements, later keys
 
   __device__ void clear() {
-    const u64 top = 1ull << (8 * Element::bytes - 1);
-    const Bits worst = Element::kind != FLOATING ? (LARGEST ? top : top - 1) : LARGEST ? Element::infinity | top : top - 1;
 #pragma unroll
-    for (int w = 0; w < words; ++w) best[w] = Element::per_word == 1 ? (Word)worst : worst * 0x10001u;
+    for (int w = 0; w < words; ++w) best[w] = worst_word();
   }
   // N steps.
   template <int N> __device__ void insert(const Bits* at, u32 pitch) {

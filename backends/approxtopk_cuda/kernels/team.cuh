@@ -22,6 +22,11 @@ template <int SIZE> struct TeamOf {
   }
 };
 
+#ifdef __CUDA_ARCH__  // else whoever compiles this for a host has it
+// A barrier of so many threads of a block, those of whole warps.
+__device__ inline void sync_some(u32 threads) { asm volatile("bar.sync 1, %0;" ::"r"(threads) : "memory"); }
+#endif
+
 __device__ inline u32 warp_max(u32 x) { return __reduce_max_sync(~0u, x); }
 __device__ inline u32 warp_min(u32 x) { return __reduce_min_sync(~0u, x); }
 
@@ -103,11 +108,21 @@ __device__ inline u32 count_shared(u32* at) {
   asm volatile("atom.shared.inc.u32 %0, [%1], 0x7fffffff;" : "=r"(before) : "r"((u32)__cvta_generic_to_shared(at)) : "memory");
   return before;
 }
+__device__ inline u32 add_shared(u32* at, u32 x) {
+  u32 before;
+  asm volatile("atom.shared.add.u32 %0, [%1], %2;" : "=r"(before) : "r"((u32)__cvta_generic_to_shared(at)), "r"(x) : "memory");
+  return before;
+}
 __device__ inline void max_shared(u32* at, u32 x) {
   asm volatile("red.shared.max.u32 [%0], %1;" ::"r"((u32)__cvta_generic_to_shared(at)), "r"(x) : "memory");
 }
 #else
 __device__ inline u32 count_shared(u32* at) { return (*at)++; }
+__device__ inline u32 add_shared(u32* at, u32 x) {
+  const u32 before = *at;
+  *at += x;
+  return before;
+}
 __device__ inline void max_shared(u32* at, u32 x) {
   if (*at < x) *at = x;
 }

@@ -1,0 +1,228 @@
+// Rows that are all in their threads' registers while they are selected from: few winners, elements of 2 or 4 bytes.
+//
+// 1. load    All of a row is on its way at once, in lines of 16 bytes. Of each the best element is found, and no more is known
+//            of it.
+// 2. bound   A key that k threads' best reach and not many more; see quick.cuh.
+// 3. show    A warp shows its threads the lines in which something reaches the bound. It has all of a bucket or nothing, and
+//            so it knows what of that KB elements of the same bucket are ahead of: this was dropped. The rest is listed.
+// 4. rank    The place of each in the list is found by comparing all pairs.
+//
+// No element needs a queue, and that a row is exact costs hardly anything to know: the best that was dropped is worse
+// than the k-th. REPAIR is not to drop anything: then any buckets do, and the row is read in order. Where more reaches the
+// bound than there is room for, or too few of it is left, nothing is given.
+//
+// From the command line: LOADED (lines of a thread, 0: rows are not loaded), COLUMNS (lines that a warp has next to each
+// other: 1 to 32, a power of two), ENDS (0, 1: a row may begin or end within a line), WINNERS, REPAIR, TEAM, KB, KEY_SHIFT.
+
+#if LOADED
+// What threads leave each other.
+template <int WARPS> struct LoadedSpace {
+  static const u32 room = 512 / WARPS;  // lines that a warp can show
+  __align__(16) Word lines[WARPS][room][4];
+  u32 numbers[WARPS][room];  // of their first elements
+  // What is listed, by buckets: of each cell the last place, counted from 1, and of each place the one before it, or 0.
+  static const u32 cells = 2048;
+  __align__(16) u32 last[cells];
+  u32 before[320];
+  static const u32 most = 64;
+  Listed dropped[most];
+  u32 drops;                 // how many those are
+  u32 refused;               // whether one had too little room
+};
+
+template <class Team> struct LoadedRow {
+  static const int each = 16 / (int)sizeof(Bits);  // elements of a line
+  typedef LoadedSpace<Team::warps> Space;
+
+  const Params& p;
+  const RowEnds& ends;
+  SelectSpace<Team::size>& select_space;
+  Space& space;
+  u32 lead;  // elements of its first line that are in front of the row
+
+  __device__ LoadedRow(const Params& params, const RowEnds& at, SelectSpace<Team::size>& select, Space& own)
+      : p(params), ends(at), select_space(select), space(own), lead(ENDS ? (u32)((u64)at.arr / sizeof(Bits)) % each : 0) {}
+
+  // Before a barrier.
+  __device__ void begin() const {
+    select_space.list.template clear<Team>();
+    if (Team::rank() == 0) space.refused = space.drops = 0;
+#if !REPAIR
+    const uint4 none = make_uint4(0, 0, 0, 0);
+#pragma unroll 1
+    for (u32 i = Team::rank() * 4; i < Space::cells; i += Team::size * 4) *(uint4*)(space.last + i) = none;
+#endif
+  }
+
+  __device__ static void load_line(Word (&line)[4], const Bits* from) {
+#ifdef __CUDA_ARCH__
+    u32* w = (u32*)line;
+    asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3]) : "l"(from));
+#else
+    if ((u64)from % 16) __builtin_trap();
+    for (int w = 0; w < 4; ++w) line[w] = ((const Word*)from)[w];
+#endif
+  }
+
+  // A thread's lines; what there is none of is no better than anything.
+  __device__ void load(Word (&lines)[LOADED][4]) const {
+    const Bits* const from = ends.arr - lead;
+    const u32 length = p.n + lead, whole = length / each;
+#pragma unroll
+    for (int i = 0; i < LOADED; ++i) {
+      const u32 at = Team::rank() + i * Team::size;
+      const bool first = ENDS && i == 0, last = i + 1 + ENDS >= LOADED;
+      if ((!last || at < whole) && !(first && at == 0 && lead)) {
+        load_line(lines[i], from + at * each);
+        continue;
+      }
+#pragma unroll
+      for (int w = 0; w < 4; ++w) lines[i][w] = worst_word();
+#if ENDS
+      const u32 begin = at == 0 ? lead : 0, end = at < whole ? each : at == whole ? length - whole * each : 0;
+#pragma unroll
+      for (u32 u = 0; u < each; ++u) {
+        if (u < begin || u >= end) continue;
+        const u32 shift = 8 * sizeof(Bits) * (u % Element::per_word);
+        Word& word = lines[i][u / Element::per_word];
+        word = (word & ~((Word)(Bits)~0 << shift)) | (Word)from[at * each + u] << shift;
+      }
+#endif
+    }
+  }
+
+  // Shows lines of a warp, for which a thread has a bit each in `bits`. Returns how many there are.
+  __device__ u32 show(const Word (&lines)[LOADED][4], u32 bits) const {
+    const u32 warp = Team::warp(), before = (1u << Team::lane()) - 1;
+    u32 shown = 0;
+#pragma unroll 1
+    for (u32 those; (those = __ballot_sync(~0u, bits != 0)) != 0; bits &= bits - 1) {
+      const u32 at = shown + __popc(those & before), which = bits && at < Space::room ? __ffs(bits) - 1 : LOADED;
+      if (which < LOADED) space.numbers[warp][at] = (Team::rank() + which * Team::size) * each - lead;
+#pragma unroll
+      for (u32 i = 0; i < LOADED; ++i) store_line_if(which == i, space.lines[warp][at], lines[i]);
+      shown += __popc(those);
+    }
+    return shown;
+  }
+  __device__ static void store_line_if(bool does, Word* at, const Word (&line)[4]) {
+#ifdef __CUDA_ARCH__
+    asm volatile("{.reg .pred p; setp.ne.u32 p, %1, 0; @p st.shared.v4.u32 [%0], {%2, %3, %4, %5};}" ::"r"((u32)__cvta_generic_to_shared(at)),
+                 "r"((u32)does), "r"((u32)line[0]), "r"((u32)line[1]), "r"((u32)line[2]), "r"((u32)line[3])
+                 : "memory");
+#else
+    for (int w = 0; does && w < 4; ++w) at[w] = line[w];
+#endif
+  }
+
+  __device__ u32 bucket_of(u32 index) const { return MASKED ? index & (p.b - 1) : index % p.b; }
+
+  // Lists what reaches `bar` of a warp's lines, of which best[i] is the best of a thread's i-th.
+  __device__ void list(const Word (&lines)[LOADED][4], const Word (&best)[LOADED], Key bar) const {
+    const u32 lane = Team::lane(), warp = Team::warp();
+    // Two keys below, for next to that of zeros there is one that no element has.
+    const Word below = unorder<Element, LARGEST>(bar - 2) * (Element::per_word == 1 ? 1u : 0x10001u);
+    u32 bits = 0;
+#pragma unroll
+    for (int i = 0; i < LOADED; ++i) or_if(better_of(best[i], below) != below, bits, 1u << i);
+    const u32 shown = show(lines, bits);
+    if (shown > Space::room) {
+      if (lane == 0) space.refused = 1;
+      return;
+    }
+    __syncwarp();
+    const Bits* const elements = (const Bits*)space.lines[warp];
+#pragma unroll 1
+    for (u32 i = lane; i - lane < shown * each; i += 32) {
+      const u32 line = i < shown * each ? i / each : 0;
+      const Key key = element_key(elements[line * each + i % each]);
+      const u32 index = space.numbers[warp][line] + i % each;
+      const bool reaches = key >= bar && i < shown * each && (!ENDS || index < p.n);
+      const u32 those = __ballot_sync(~0u, reaches);
+      u32 at = 0;
+      if (lane == 0) at = add_shared(&select_space.list.length, __popc(those));
+      at = __shfl_sync(~0u, at, 0) + __popc(those & ((1u << lane) - 1));
+      if (reaches && at < select_space.list.room) select_space.list.entries[at] = listed(key << KEY_SHIFT, index);
+    }
+  }
+
+#if !REPAIR
+  // Tells what of a list was dropped: what KB of its own bucket are ahead of. By threads of whole warps, each with its place in
+  // the list.
+  __device__ void drop(u32 count, u32 place) const {
+    const Listed* const entries = select_space.list.entries;
+    const Listed entry = entries[place < count ? place : 0];
+    const u32 bucket = bucket_of(index_of(entry)), cell = bucket % Space::cells;
+    if (place < count) space.before[place] = atomicExch(space.last + cell, place + 1);
+    sync_some((count + 31) / 32 * 32);
+    if (place >= count) return;
+    u32 ahead = 0;
+#pragma unroll 1
+    for (u32 next = space.last[cell]; next; next = space.before[next - 1]) {
+      const Listed other = entries[next - 1];
+      if (bucket_of(index_of(other)) == bucket) count_better(ahead, other, entry);
+    }
+    if (ahead < KB) return;
+    const u32 at = count_shared(&space.drops);
+    if (at < Space::most) space.dropped[at] = entry;
+  }
+
+  // The list's best, those that were dropped left out, and whether these are worse.
+  template <class Sink> __device__ bool give(u8* exact, u32 count, const Sink& sink) const {
+    const u32 sharing = select_space.list.template sharing<Team>(), ranking = (count * sharing + 31) / 32;
+    const u32 i = Team::rank() / sharing;
+    const Listed entry = select_space.list.entries[i < count ? i : 0];
+    // The last warps, which have nothing else to do where there are as many.
+    const u32 first = Team::size - (count + 31) / 32 * 32;
+    if (Team::rank() >= first) drop(count, Team::rank() - first);
+    const u32 ahead = Team::warp() < ranking ? select_space.list.template ahead_of<Team>(entry, count) : 0;
+    Team::sync();
+    const u32 drops = space.drops;
+    if (drops > Space::most || count - drops < p.k) return false;
+    if (i >= count || Team::rank() % sharing) return true;
+    u32 moves = 0;
+    bool is_dropped = false;
+#pragma unroll 2
+    for (u32 j = 0; j < drops; ++j) {
+      const Listed other = space.dropped[j];
+      count_better(moves, other, entry);
+      is_dropped |= other == entry;
+    }
+    const u32 place = ahead - moves;
+    if (is_dropped || place >= p.k) return true;
+#if WINNERS
+    if (place + 1 == p.k) *exact = moves == 0;
+#endif
+    sink(place, key_of(entry), index_of(entry));
+    return true;
+  }
+#endif
+
+  // Gives the k best to sink(place, key, index), best first, and tells whether they are the row's where that is asked. Returns
+  // false, and has given nothing, where too many reach the bound. Ends without a barrier.
+  template <class Sink> __device__ bool select(u8* exact, const Sink& sink) const {
+    Word lines[LOADED][4], best[LOADED];
+    load(lines);
+#pragma unroll
+    for (int i = 0; i < LOADED; ++i) best[i] = better_of(better_of(lines[i][0], lines[i][1]), better_of(lines[i][2], lines[i][3]));
+    Word most = best[0];
+#pragma unroll
+    for (int i = 1; i < LOADED; ++i) most = better_of(most, best[i]);
+    most = order<Element, LARGEST>(most);
+    const Quick<Team, 1> quick = {select_space};
+    const Key bar = quick.bound(p.wanted, Element::per_word == 1 ? most : Wholes::greater(key_at<Element>(most, 0), key_at<Element>(most, 1)));
+    if (bar <= 2) return quick.refuse();  // list() needs a lesser one
+    list(lines, best, bar);
+    Team::sync();
+    const u32 count = select_space.list.length;
+    if (space.refused || count > select_space.list.room) return quick.refuse();
+#if REPAIR
+    select_space.list.template rank<Team>(count, p.k, 0, sink);
+    return true;
+#else
+    if (count * select_space.list.template sharing<Team>() > Team::size) return quick.refuse();
+    return give(exact, count, sink) || quick.refuse();
+#endif
+  }
+};
+#endif

@@ -1,0 +1,161 @@
+"""Launch policy of rows that are loaded into registers. Pure functions.
+
+How they are selected from is told in ``kernels/loaded.cuh``.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+from approxtopk.backend import itemsize_of
+from approxtopk.hypergeometric import bucket_misses
+
+from .problem import Device, Problem
+from .teams import is_quick
+
+__all__ = ["BATCH", "ends", "is_faster", "lines", "space", "team_of", "wanted"]
+
+#: Bytes of a load, a line, and what begins anew in each.
+LINE = 16
+#: Bytes of an element.
+_SIZES = (2, 4)
+#: Lines of a thread, all on their way at once: as many as it has registers for.
+_MOST_LINES = 8
+#: Loads in flight of the walk that is taken instead where too many elements reach the bound: that
+#: is rare, and must not cost registers.
+BATCH = 2
+#: Bytes of a row from which on a larger team is worth its barriers, and at least.
+_LARGE, _LEAST = 32 * 1024, 8 * 1024
+#: What a team has room for: lines that its warps show, and elements of its list.
+_SHOWN, _LISTED = 512, 320
+#: Threads that compare an entry of the list with all of it.
+_SHARING = 2
+#: What was dropped that there is room for, and cells by which its bucket is found.
+_DROPPED, _CELLS = 64, 2048
+#: Quarters of k that all warps' equal shares of the bound add up to, by warps.
+_QUARTERS = {32: 6, 16: 5}
+#: Standard deviations that there is room for, and that of what reaches the bound by the square root
+#: of its mean.
+_DEVIATIONS, _SPREAD = 4, 0.7
+#: More than that reaches a bound of 16-bit elements, many of which are alike.
+_ALIKE = 1.15
+#: Elements dropped, of those that reach a bound, from which on queues are faster if they keep one.
+_MANY_DROPPED = 3
+#: Bytes of a row, at least, for its buckets' queues of one to be slower: where they track what is
+#: dropped, and where they don't.
+_TRACKED, _UNTRACKED = 48 * 1024, 96 * 1024
+
+
+def team_of(p: Problem, device: Device) -> int | None:
+    """Threads of a team that can load a row and select from it; None if there is none."""
+    size, processors = itemsize_of(p.dtype), device.multiprocessors
+    row = p.n * size
+    if size not in _SIZES or row < _LEAST or p.rows > 2 * processors:
+        return None
+    if not (device.halves and p.step == 1 and is_quick(p)):
+        return None
+    # Blocks of the larger team are alone on their multiprocessor.
+    large = row >= _LARGE or (row > _LEAST and lines(p, 1024) == 1)
+    team = 1024 if large and p.rows <= processors else 512
+    return team if lines(p, team) <= _MOST_LINES and _has_room(p, team) else None
+
+
+def is_faster(p: Problem, device: Device) -> bool:
+    """Whether that is faster than queues, as was measured.
+
+    Exact answers gain most, and longer queues more than those of one. The latter take few
+    instructions for an element, and what they drop of what reaches a bound is much.
+    """
+    if p.repair or p.kb > 1 or p.b == p.n:
+        return True
+    size = itemsize_of(p.dtype)
+    few = 2 * p.rows <= device.multiprocessors
+    if not p.certificate:
+        return few and p.n * size >= _UNTRACKED
+    if p.rows > device.multiprocessors and size > 2:
+        return False
+    rare = few or _dropped(p, _reaching(p, 1024, p.k)) <= _MANY_DROPPED
+    return rare and p.n * size >= _TRACKED
+
+
+def ends(p: Problem) -> bool:
+    """Whether a row may begin or end within a line."""
+    return p.alignment < LINE or p.n * itemsize_of(p.dtype) % LINE > 0
+
+
+def lines(p: Problem, team: int) -> int:
+    """Lines of a thread."""
+    each = LINE // itemsize_of(p.dtype)
+    longest = p.n + (each - 1 if p.alignment < LINE else 0)
+    return -(-longest // (each * team))
+
+
+def space(team: int) -> int:
+    """Bytes of `LoadedSpace` of loaded.cuh."""
+    return _SHOWN * (LINE + 4) + (_CELLS + _LISTED) * 4 + _DROPPED * 8 + 16
+
+
+def wanted(p: Problem, team: int) -> int:
+    """Elements that must reach the bound for k of them to be left when others have been dropped.
+
+    No fewer do, and mostly so many more that these will do.
+    """
+    if p.repair:
+        return p.k
+    reach = _reaching(p, team, p.k)
+    dropped = _at_most(_dropped(p, reach))
+    if reach - _DEVIATIONS * _SPREAD * math.sqrt(reach) - dropped >= p.k:
+        return p.k
+    return p.k + math.ceil(dropped)
+
+
+def _reaching(p: Problem, team: int, k: int) -> float:
+    """Elements expected to reach the bound of quick selection for k of them; see quick.cuh."""
+    warps = team // 32
+    each = -(-_QUARTERS[warps] * k // (4 * warps))  # of a warp's threads
+    share = min(-(-k // each), warps - 0.5) / warps  # of warps, with so many that reach it
+    threads = warps * _mean_of(each, share)
+    if threads >= team:
+        return math.inf
+    found = -team * math.log1p(-threads / team)
+    return found * (_ALIKE if itemsize_of(p.dtype) == 2 else 1)
+
+
+@lru_cache(maxsize=1 << 10)
+def _mean_of(least: int, share: float) -> float:
+    """The mean of a Poisson distribution of which such a share is no less than `least`."""
+    low, high = 0.0, 64.0
+    for _ in range(30):
+        mean = (low + high) / 2
+        fewer = sum(math.exp(-mean) * mean**i / math.factorial(i) for i in range(least))
+        low, high = (mean, high) if 1 - fewer < share else (low, mean)
+    return high
+
+
+def _dropped(p: Problem, reach: float) -> float:
+    """How many of the best `reach` elements the queues are expected to drop."""
+    if reach == math.inf:
+        return math.inf
+    best, (run, longer) = min(p.n, math.ceil(reach)), divmod(p.n, p.b)
+    return sum(
+        buckets * bucket_misses(p.n, best, length, p.kb)
+        for length, buckets in ((run, p.b - longer), (run + 1, longer))
+        if buckets
+    )
+
+
+def _at_most(mean: float) -> float:
+    """What a number of rare events hardly ever exceeds."""
+    return mean + _DEVIATIONS * math.sqrt(mean)
+
+
+def _has_room(p: Problem, team: int) -> bool:
+    """Whether usual rows are selected from: what reaches the bound is enough, and not too much."""
+    if not (p.repair or p.interleaved):
+        return False
+    reach = _reaching(p, team, wanted(p, team))
+    listed = _LISTED if p.repair else min(_LISTED, team // _SHARING)
+    if _at_most(reach) > listed or _at_most(reach / (team // 32)) > _SHOWN // (team // 32):
+        return False
+    return p.repair or _at_most(_dropped(p, reach)) <= _DROPPED
