@@ -25,8 +25,9 @@ _MOST_LINES = 8
 #: Loads in flight of the walk that is taken instead where too many elements reach the bound: that
 #: is rare, and must not cost registers.
 BATCH = 2
-#: Bytes of a row from which on a larger team is worth its barriers, and at least.
-_LARGE, _LEAST = 32 * 1024, 8 * 1024
+#: Bytes of a row from which on a larger team is worth its barriers, and at least; and up to which
+#: such a team's threads have a line, or hardly more.
+_LARGE, _LEAST, _A_LINE = 32 * 1024, 8 * 1024, 17 * 1024
 #: What a team has room for: lines that its warps show, and elements of its list.
 _SHOWN, _LISTED = 512, 320
 #: Threads that compare an entry of the list with all of it.
@@ -56,7 +57,7 @@ def team_of(p: Problem, device: Device) -> int | None:
     if not (device.halves and p.step == 1 and is_quick(p)):
         return None
     # Blocks of the larger team are alone on their multiprocessor.
-    large = row >= _LARGE or (row > _LEAST and lines(p, 1024) == 1)
+    large = row >= _LARGE or _LEAST < row <= _A_LINE
     team = 1024 if large and p.rows <= processors else 512
     return team if lines(p, team) <= _MOST_LINES and _has_room(p, team) else None
 

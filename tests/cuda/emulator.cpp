@@ -99,6 +99,7 @@ inline void sync_some(unsigned threads) {  // see team.cuh
   static emulator::Meeting some;
   emulator::meet(some, threads);
 }
+inline void sync_alone() {}
 inline void __syncwarp() { emulator::meet_warp(); }
 inline int __syncthreads_count(int x) {
   static int count;

@@ -9,8 +9,9 @@
 //   CLUSTER > 1      few rows: blocks walk different buckets and leave their candidates in the
 //                    shared memory of the first, which selects.
 //   HELD             few winners: candidates stay in registers, but for those that reach a bound.
-//   RESIDENT         many rows, few winners: a row stays in shared memory, see resident.cuh. What follows that here is for
-//                    rows of which too much reaches the bound.
+//   LOADED           few rows, few winners: a row is in its threads' registers, see loaded.cuh.
+//   RESIDENT         many rows, few winners: a row stays in shared memory, see resident.cuh. What follows either of these
+//                    here is for rows of which too much reaches the bound.
 //   WINNERS          certificate or repair is asked for, which a row's team does at once; see losses.cuh.
 // Moves    each element once, and the output: candidates never leave the chip.
 

@@ -1,33 +1,36 @@
-// Rows that are all in their threads' registers while they are selected from: few winners, elements of 2 or 4 bytes.
+// Few rows, each in its threads' registers while it is selected from: few winners, elements of 2 or 4 bytes.
 //
-// 1. load    All of a row is on its way at once, in lines of 16 bytes. Of each the best element is found, and no more is known
-//            of it.
-// 2. bound   A key that k threads' best reach and not many more; see quick.cuh.
-// 3. show    A warp shows its threads the lines in which something reaches the bound. It has all of a bucket or nothing, and
-//            so it knows what of that KB elements of the same bucket are ahead of: this was dropped. The rest is listed.
-// 4. rank    The place of each in the list is found by comparing all pairs.
+// 1. load    All of a row is on its way at once, in lines of 16 bytes, whatever its buckets are. Of each line the best element
+//            is found, by an operation for four bytes.
+// 2. bound   A key that enough threads' best reach, and not many more; see quick.cuh.
+// 3. list    A warp shows its threads the lines in which something reaches the bound. What does is listed.
+// 4. drop    A few warps find what of the list a plan's queues would have dropped: that which KB others of its bucket are ahead
+//            of. The others of such a bucket are in the list, too.
+// 5. rank    Other warps meanwhile compare all pairs for places in the output. What is behind a dropped one moves up.
 //
-// No element needs a queue, and that a row is exact costs hardly anything to know: the best that was dropped is worse
-// than the k-th. REPAIR is not to drop anything: then any buckets do, and the row is read in order. Where more reaches the
-// bound than there is room for, or too few of it is left, nothing is given.
+// No element is put into a queue, and that a row is exact costs hardly anything to know: nothing that was dropped is ahead of
+// the k-th. REPAIR is not to drop anything. Where more reaches the bound than there is room for, or less than k of it is left,
+// nothing is given, and what follows in fused.cu has to do it.
 //
-// From the command line: LOADED (lines of a thread, 0: rows are not loaded), COLUMNS (lines that a warp has next to each
-// other: 1 to 32, a power of two), ENDS (0, 1: a row may begin or end within a line), WINNERS, REPAIR, TEAM, KB, KEY_SHIFT.
+// From the command line: LOADED (lines of a thread, 0: rows are not loaded), ENDS (0, 1: a row may begin or end within a line),
+// MASKED (0, 1: b is a power of two), WINNERS, REPAIR, TEAM, KB, KEY_SHIFT.
 
 #if LOADED
-// What threads leave each other.
+// What threads leave each other, besides the list.
 template <int WARPS> struct LoadedSpace {
   static const u32 room = 512 / WARPS;  // lines that a warp can show
   __align__(16) Word lines[WARPS][room][4];
   u32 numbers[WARPS][room];  // of their first elements
-  // What is listed, by buckets: of each cell the last place, counted from 1, and of each place the one before it, or 0.
+
+  // The list by buckets: the last place of those that share a cell, and of each place the one before it; counted from 1.
   static const u32 cells = 2048;
   __align__(16) u32 last[cells];
-  u32 before[320];
-  static const u32 most = 64;
-  Listed dropped[most];
-  u32 drops;                 // how many those are
-  u32 refused;               // whether one had too little room
+  u32 before[decltype(SelectSpace<WARPS * 32>::list)::room];
+
+  static const u32 most = 64, usual = 4;
+  Listed dropped[most];  // `usual` of them are there, if only as what is ahead of nothing
+  u32 drops;             // how many have been dropped
+  u32 refused;           // whether a warp had too many lines to show
 };
 
 template <class Team> struct LoadedRow {
@@ -47,6 +50,7 @@ template <class Team> struct LoadedRow {
   __device__ void begin() const {
     select_space.list.template clear<Team>();
     if (Team::rank() == 0) space.refused = space.drops = 0;
+    if (Team::rank() < Space::usual) space.dropped[Team::rank()] = 0;
 #if !REPAIR
     const uint4 none = make_uint4(0, 0, 0, 0);
 #pragma unroll 1
@@ -91,7 +95,7 @@ template <class Team> struct LoadedRow {
     }
   }
 
-  // Shows lines of a warp, for which a thread has a bit each in `bits`. Returns how many there are.
+  // Shows those of a warp's lines for which threads have a bit. Returns how many these are, of which there is room for some.
   __device__ u32 show(const Word (&lines)[LOADED][4], u32 bits) const {
     const u32 warp = Team::warp(), before = (1u << Team::lane()) - 1;
     u32 shown = 0;
@@ -117,7 +121,7 @@ template <class Team> struct LoadedRow {
 
   __device__ u32 bucket_of(u32 index) const { return MASKED ? index & (p.b - 1) : index % p.b; }
 
-  // Lists what reaches `bar` of a warp's lines, of which best[i] is the best of a thread's i-th.
+  // Lists what reaches `bar` of a warp's lines; best[i] is the best of a thread's i-th.
   __device__ void list(const Word (&lines)[LOADED][4], const Word (&best)[LOADED], Key bar) const {
     const u32 lane = Team::lane(), warp = Team::warp();
     // Two keys below, for next to that of zeros there is one that no element has.
@@ -147,8 +151,7 @@ template <class Team> struct LoadedRow {
   }
 
 #if !REPAIR
-  // Tells what of a list was dropped: what KB of its own bucket are ahead of. By threads of whole warps, each with its place in
-  // the list.
+  // Tells what of a list was dropped, by threads of whole warps: each of them has a place to look after, as far as there are.
   __device__ void drop(u32 count, u32 place) const {
     const Listed* const entries = select_space.list.entries;
     const Listed entry = entries[place < count ? place : 0];
@@ -167,14 +170,17 @@ template <class Team> struct LoadedRow {
     if (at < Space::most) space.dropped[at] = entry;
   }
 
-  // The list's best, those that were dropped left out, and whether these are worse.
+  // The best of a list but for what was dropped, and whether this is worse. False, and nothing given, where that leaves too few.
   template <class Sink> __device__ bool give(u8* exact, u32 count, const Sink& sink) const {
     const u32 sharing = select_space.list.template sharing<Team>(), ranking = (count * sharing + 31) / 32;
     const u32 i = Team::rank() / sharing;
     const Listed entry = select_space.list.entries[i < count ? i : 0];
-    // The last warps, which have nothing else to do where there are as many.
+    // By the last warps, which have nothing to compare if others suffice for that.
     const u32 first = Team::size - (count + 31) / 32 * 32;
-    if (Team::rank() >= first) drop(count, Team::rank() - first);
+    if (Team::rank() >= first)
+      drop(count, Team::rank() - first);
+    else
+      sync_alone();
     const u32 ahead = Team::warp() < ranking ? select_space.list.template ahead_of<Team>(entry, count) : 0;
     Team::sync();
     const u32 drops = space.drops;
@@ -182,12 +188,11 @@ template <class Team> struct LoadedRow {
     if (i >= count || Team::rank() % sharing) return true;
     u32 moves = 0;
     bool is_dropped = false;
-#pragma unroll 2
-    for (u32 j = 0; j < drops; ++j) {
-      const Listed other = space.dropped[j];
-      count_better(moves, other, entry);
-      is_dropped |= other == entry;
-    }
+    const auto follow = [&](Listed other) { count_better(moves, other, entry), is_dropped |= other == entry; };
+#pragma unroll
+    for (u32 j = 0; j < Space::usual; ++j) follow(space.dropped[j]);
+#pragma unroll 1
+    for (u32 j = Space::usual; j < drops; ++j) follow(space.dropped[j]);
     const u32 place = ahead - moves;
     if (is_dropped || place >= p.k) return true;
 #if WINNERS
@@ -198,8 +203,8 @@ template <class Team> struct LoadedRow {
   }
 #endif
 
-  // Gives the k best to sink(place, key, index), best first, and tells whether they are the row's where that is asked. Returns
-  // false, and has given nothing, where too many reach the bound. Ends without a barrier.
+  // Gives the k best to sink(place, key, index), best first, and tells `exact` whether they are the row's where that is asked.
+  // Returns whether it did. Ends without a barrier if so.
   template <class Sink> __device__ bool select(u8* exact, const Sink& sink) const {
     Word lines[LOADED][4], best[LOADED];
     load(lines);
