@@ -241,7 +241,7 @@ def _fused_by(
         room = resident.blocks_of(device, threads, shared, fixed)
         walk = replace(walk, batch=resident.BATCH)
     if loads:
-        shared = max(shared, loaded.space(team))
+        shared = max(shared, loaded.space())
         walk = replace(walk, batch=loaded.BATCH)
         room = 1024 // team
     if shared + teams * fixed > device.shared_per_block:
@@ -268,7 +268,7 @@ def _fused_by(
         RESIDENT=resident.STEPS_AT_ONCE if stays else 0,
         STEPS=_at_once(p, tiling, walk) if held else 0,
         LOADED=loaded.lines(p, team) if loads else 0,
-        MASKED=p.b & (p.b - 1) == 0,
+        MASKED=loads and p.b & (p.b - 1) == 0,
         ENDS=loads and loaded.ends(p),
         EVEN=not (stays or loads) and _even(p, tiling, walk, in_waves),
         UNALIGNED=tiling.unaligned,

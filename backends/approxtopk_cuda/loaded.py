@@ -16,8 +16,8 @@ from .teams import is_quick
 
 __all__ = ["BATCH", "ends", "is_faster", "lines", "space", "team_of", "wanted"]
 
-#: Bytes of a load, a line, and what begins anew in each.
-LINE = 16
+#: Bytes of a load, which is a line.
+_LINE = 16
 #: Bytes of an element.
 _SIZES = (2, 4)
 #: Lines of a thread, all on their way at once: as many as it has registers for.
@@ -82,19 +82,19 @@ def is_faster(p: Problem, device: Device) -> bool:
 
 def ends(p: Problem) -> bool:
     """Whether a row may begin or end within a line."""
-    return p.alignment < LINE or p.n * itemsize_of(p.dtype) % LINE > 0
+    return p.alignment < _LINE or p.n * itemsize_of(p.dtype) % _LINE > 0
 
 
 def lines(p: Problem, team: int) -> int:
     """Lines of a thread."""
-    each = LINE // itemsize_of(p.dtype)
-    longest = p.n + (each - 1 if p.alignment < LINE else 0)
+    each = _LINE // itemsize_of(p.dtype)
+    longest = p.n + (each - 1 if p.alignment < _LINE else 0)
     return -(-longest // (each * team))
 
 
-def space(team: int) -> int:
+def space() -> int:
     """Bytes of `LoadedSpace` of loaded.cuh."""
-    return _SHOWN * (LINE + 4) + (_CELLS + _LISTED) * 4 + _DROPPED * 8 + 16
+    return _SHOWN * (_LINE + 4) + (_CELLS + _LISTED) * 4 + _DROPPED * 8 + 16
 
 
 def wanted(p: Problem, team: int) -> int:
