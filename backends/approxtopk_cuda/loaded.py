@@ -25,9 +25,11 @@ _MOST_LINES = 8
 #: Loads in flight of the walk that is taken instead where too many elements reach the bound: that
 #: is rare, and must not cost registers.
 BATCH = 2
-#: Bytes of a row from which on a larger team is worth its barriers, and at least; and up to which
-#: such a team's threads have a line, or hardly more.
-_LARGE, _LEAST, _A_LINE = 32 * 1024, 8 * 1024, 17 * 1024
+#: Bytes of a row, at least.
+_LEAST = 8 * 1024
+#: Bytes of a row from which on a larger team is worth its barriers. So it is for less where most of
+#: its threads have a line and hardly any two: more than 512 lines, and a few more than 1,024.
+_LARGE, _A_LINE = 32 * 1024, 17 * 1024
 #: What a team has room for: lines that its warps show, and elements of its list.
 _SHOWN, _LISTED = 512, 320
 #: Threads that compare an entry of the list with all of it.
@@ -76,6 +78,7 @@ def is_faster(p: Problem, device: Device) -> bool:
         return few and p.n * size >= _UNTRACKED
     if p.rows > device.multiprocessors and size > 2:
         return False
+    # By a team of 1,024, whichever it is: that is how it was measured.
     rare = few or _dropped(p, _reaching(p, 1024, p.k)) <= _MANY_DROPPED
     return rare and p.n * size >= _TRACKED
 
@@ -98,9 +101,9 @@ def space() -> int:
 
 
 def wanted(p: Problem, team: int) -> int:
-    """Elements that must reach the bound for k of them to be left when others have been dropped.
+    """Elements to ask a bound for, so that k of what reaches it are left when others are dropped.
 
-    No fewer do, and mostly so many more that these will do.
+    Mostly twice as many reach it as are asked for, so that k will do; no fewer ever do.
     """
     if p.repair:
         return p.k

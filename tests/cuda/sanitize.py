@@ -4,7 +4,7 @@ On a machine with a GPU and CUDA's compute-sanitizer,
 
     PYTHONPATH=.:backends python tests/cuda/sanitize.py memcheck racecheck initcheck
 
-runs 358 of them under each tool, in 12 processes, and fails if a result is wrong or a tool reports
+runs 361 of them under each tool, in 12 processes, and fails if a result is wrong or a tool reports
 anything. A number among the arguments is how many seconds to begin new problems for, kinds of
 kernels and exactness first.
 """
@@ -59,6 +59,7 @@ PROVEN = (
     (150, 16387, 2500, 4096, 2, {}),
     (300, 8192, 40, 512, 1, {}),  # rows that stay in shared memory
     (300, 16387, 40, 1024, 2, {"sorted": True}),
+    (128, 65536, 64, 4096, 2, {}),  # longer than registers have room for: candidates alone
     (100, 16384, 40, 1024, 2, {}),  # rows in registers
     (200, 8195, 50, 1000, 3, {"sorted": True}),
     (16, 70_001, 300, 256, 2, {"sorted": True}),

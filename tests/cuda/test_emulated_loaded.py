@@ -25,11 +25,12 @@ DEVICE = Device("sm_90", 8)
 PROBLEMS = {
     "halves": problem(4, 12288, 40, 512, 2, "float16"),
     "cut": problem(4, 4099, 20, 700, 3, alignment=4, largest=False, sorted=True),
-    "one kept": problem(3, 32768, 40, 2048, 1, "float16", certificate=True),
+    "one kept": problem(3, 32768, 40, 4096, 1, "float16", certificate=True),
+    "cut halves": problem(4, 9001, 20, 1500, 2, "int16", alignment=2, largest=False, index_bytes=4),
 }
 MORE = {
     "words": problem(4, 4096, 5, 512, 2, "int32"),
-    "cut halves": problem(4, 9001, 20, 1500, 2, "int16", alignment=2, largest=False, index_bytes=4),
+    "several passes": problem(3, 32768, 40, 16384, 1, "float16", certificate=True),
     "contiguous": problem(4, 8192, 30, 512, 2, interleaved=False, repair=True),
     "two blocks to a multiprocessor": problem(12, 8192, 50, 1024, 2, "float16"),
     "many winners": problem(4, 32768, 90, 1024, 4),
@@ -94,8 +95,10 @@ def test_what_others_of_a_bucket_are_ahead_of_is_dropped(
     p = replace(PROBLEMS["halves"], rows=6, certificate=True)
     arr = rows_of(p, "usual", np.random.default_rng(0))
     rng = np.random.default_rng(1)
-    for i, row in enumerate(arr):  # 5 i elements too many for their buckets, and 4 that fill them
-        best = 5000.0 + np.arange(0, 480, 8)
+    for i, row in enumerate(arr):  # 5 i elements too many for their buckets, and 10 that fill them
+        best = (
+            5000.0 + np.arange(0, 480, 8) // 32 * 32
+        )  # four alike, so that some tie with the k-th
         places = [
             b + p.b * s for b in rng.permutation(p.b)[:5] for s in rng.permutation(24)[: 2 + i]
         ]
@@ -136,6 +139,8 @@ def test_which_rows_are_loaded() -> None:
 
     few = (64, 65536, 64, 1024, 2, "bfloat16")
     assert kernel(*few) == (1024, 8)
+    older = launch_of(problem(*few), Device("sm_80", 132))  # without maxima of halves
+    assert dict(older.kernel.defines).get("LOADED", "0") == "0"
     assert kernel(64, 65544, *few[2:]) == (0, 0)  # more lines than there are registers for
     assert kernel(64, 65537, *few[2:], alignment=2) == (0, 0)
     assert kernel(64, 12288, *few[2:]) == (512, 3)  # fewer threads for shorter rows

@@ -33,6 +33,8 @@ template <int WARPS> struct LoadedSpace {
   u32 refused;           // whether a warp had too many lines to show
 };
 
+static_assert(sizeof(Key) == 4 && sizeof(LoadedSpace<TEAM / 32>) <= 20240, "what loaded.py reckons with");
+
 template <class Team> struct LoadedRow {
   static const int each = 16 / (int)sizeof(Bits);  // elements of a line
   typedef LoadedSpace<Team::warps> Space;
@@ -124,8 +126,7 @@ template <class Team> struct LoadedRow {
   // Lists what reaches `bar` of a warp's lines; best[i] is the best of a thread's i-th.
   __device__ void list(const Word (&lines)[LOADED][4], const Word (&best)[LOADED], Key bar) const {
     const u32 lane = Team::lane(), warp = Team::warp();
-    // Two keys below, for next to that of zeros there is one that no element has.
-    const Word below = unorder<Element, LARGEST>(bar - 2) * (Element::per_word == 1 ? 1u : 0x10001u);
+    const Word below = below_of(bar);
     u32 bits = 0;
 #pragma unroll
     for (int i = 0; i < LOADED; ++i) or_if(better_of(best[i], below) != below, bits, 1u << i);

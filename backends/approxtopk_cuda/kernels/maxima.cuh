@@ -1,4 +1,4 @@
-// The best of buckets, without its place: for rows that stay in shared memory, see resident.cuh.
+// The best of elements, without its place: for rows that stay in shared memory or in registers, see resident.cuh and loaded.cuh.
 //
 // From the command line: RESIDENT, LOADED, V, LARGEST.
 
@@ -29,6 +29,10 @@ __device__ inline Word better_of(Word x, Word y) {
   return ((a & low) < (b & low) ? y & low : x & low) | ((a & ~low) < (b & ~low) ? y & ~low : x & ~low);
 #endif
 }
+
+// A word of elements that those with a key, or a greater one, are better than: two keys below, for next to that of zeros there is
+// one that no element has.
+__device__ inline Word below_of(Key key) { return unorder<Element, LARGEST>(key - 2) * (Element::per_word == 1 ? 1u : 0x10001u); }
 
 // A word of elements that no others are worse than.
 __device__ inline Word worst_word() {

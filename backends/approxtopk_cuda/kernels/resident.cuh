@@ -165,8 +165,7 @@ template <class Team> struct Resident {
 
   // Lists what reaches `bar` in the buckets of a warp's threads, and perhaps what is the next worse there.
   __device__ void look(const Maxima& maxima, Key bar) const {
-    // Two keys below, for next to that of zeros there is one that no element has.
-    const Word below = unorder<Element, LARGEST>(bar - 2) * (Element::per_word == 1 ? 1u : 0x10001u);
+    const Word below = below_of(bar);
     u16* const flagged = space().flagged[Team::warp()];
     Listed* const entries = space().entries[Team::warp()];
     u32 reach = 0;
