@@ -216,18 +216,17 @@ def _fused_by(
     # Groups for a bound: of a thread's share of the candidates, or of those it found itself.
     shared_out = merge or cluster > 1
     groups = min(team, p.b * p.kb if shared_out else -(-p.b // tiling.v))
-    quick = (
-        is_quick(p) and 3 * p.k <= 2 * groups and wave <= 4 and team >= 256 and not (stays or loads)
-    )
+    kept = stays or loads  # what follows is for rows of which too much reaches a bound
+    quick = is_quick(p) and 3 * p.k <= 2 * groups and wave <= 4 and team >= 256 and not kept
     held = quick and tiling.passes == 1 and not merge
     extract = team == 32 and not merge and tiling.passes == 1
     extract = extract and p.k <= MAX_EXTRACT and tiling.v * p.kb <= 4
 
-    late = not (held or stays or loads or extract or cluster > 1)
+    late = not (held or kept or extract or cluster > 1)
     watched = watched_steps(p, device, tiling, walk.batch) if late else 0
     room = 65536 // limit // threads  # blocks of a multiprocessor
     in_waves = blocks > _WAVES * device.multiprocessors * room
-    coarse = not (extract or stays or loads)
+    coarse = not (extract or kept)
     coarse = coarse and coarsely(p, device, tiling, held, in_waves and not watched)
     inside = at_its_end(p, tiling, cluster, more, watched, coarse)
     shared = teams * (inside.shared if inside else aligned(places) * entry_bytes(p.dtype))
@@ -270,7 +269,7 @@ def _fused_by(
         LOADED=loaded.lines(p, team) if loads else 0,
         MASKED=loads and p.b & (p.b - 1) == 0,
         ENDS=loads and loaded.ends(p),
-        EVEN=not (stays or loads) and _even(p, tiling, walk, in_waves),
+        EVEN=not kept and _even(p, tiling, walk, in_waves),
         UNALIGNED=tiling.unaligned,
         GROUPS=_groups(p.k, p.b * p.kb, team),
         **walk.defines(),

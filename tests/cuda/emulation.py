@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from approxtopk_cuda import Launch, Problem, Schedule, source_of
 from approxtopk_cuda.driver import pack_params
@@ -36,6 +37,18 @@ def build(kernel: Kernel, folder: Path) -> Path:
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return library
+
+
+def without_fall_back(monkeypatch: pytest.MonkeyPatch, selects: str) -> None:
+    """Fused kernels that end where rows have been selected from by this call, or have not."""
+    chosen, whole = f"if (__builtin_expect({selects}, 1)) return;", source_of
+
+    def alone(name: str) -> str:
+        text = whole(name)
+        assert text.count(chosen) == 1
+        return text.replace(chosen, f"{selects}; return;")
+
+    monkeypatch.setattr(f"{__name__}.source_of", alone)
 
 
 def start(launch: Launch, params: Any, folder: Path) -> None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import emulation
 import numpy as np
 import pytest
+from emulation import without_fall_back
 from problems import problem
 from test_emulated_problems import check
 from test_emulated_resident import PATTERNS, launch_of, rows_of
@@ -80,21 +80,13 @@ def test_what_others_of_a_bucket_are_ahead_of_is_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By what is for usual rows alone, of which some have nothing to drop and some much."""
-    chosen = "if (__builtin_expect(loaded.select(exact, written), 1)) return;"
-
-    def alone(name: str) -> str:
-        text = source_of(name)
-        assert text.count(chosen) == 1
-        return text.replace(chosen, "loaded.select(exact, written); return;")
-
-    monkeypatch.setattr(emulation, "source_of", alone)
+    without_fall_back(monkeypatch, "loaded.select(exact, written)")
     p = replace(PROBLEMS["halves"], rows=6, certificate=True)
     arr = rows_of(p, "usual", np.random.default_rng(0))
     rng = np.random.default_rng(1)
     for i, row in enumerate(arr):  # 5 i elements too many for their buckets, and 10 that fill them
-        best = (
-            5000.0 + np.arange(0, 480, 8) // 32 * 32
-        )  # four alike, so that some tie with the k-th
+        # Four alike each, so that some tie with the k-th.
+        best = 5000.0 + np.arange(0, 480, 8) // 32 * 32
         places = [
             b + p.b * s for b in rng.permutation(p.b)[:5] for s in rng.permutation(24)[: 2 + i]
         ]
@@ -108,13 +100,16 @@ def test_what_others_of_a_bucket_are_ahead_of_is_dropped(
 @pytest.mark.parametrize("team", [512, 1024])
 @pytest.mark.parametrize("k", [5, 32, 64, 100])
 def test_how_much_reaches_a_bound(team: int, k: int) -> None:
+    """By a bound as quick.cuh has it."""
+    assert "quarters = warps >= 32 ? 6 : warps >= 16 ? 5" in source_of("fused")
+    assert loaded._QUARTERS == {32: 6, 16: 5}
     p = problem(64, 32768, k, 2048, 1)
     rng = np.random.default_rng(0)
     counts = []
     for _ in range(200):
         row = rng.standard_normal(p.n, dtype="f4")
         best = row.reshape(-1, team, 4).max((0, 2)).reshape(-1, 32)  # of each thread
-        each = -(-{32: 6, 16: 5}[team // 32] * k // (4 * team // 32))
+        each = -(-loaded._QUARTERS[team // 32] * k // (4 * team // 32))
         published = np.sort(best)[:, -each]
         bar = np.sort(published)[::-1][-(-k // each) - 1]
         counts.append((row >= bar).sum())

@@ -6,14 +6,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import emulation
 import numpy as np
 import pytest
+from emulation import without_fall_back
 from problems import problem
 from test_emulated_problems import check
 from test_host import random_bits
 
-from approxtopk_cuda import Device, Launch, Problem, Schedule, schedule, source_of
+from approxtopk_cuda import Device, Launch, Problem, Schedule, schedule
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
@@ -103,14 +103,7 @@ def test_usual_rows_are_answered_without_candidates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without what follows in the kernel only those fail of which too much reaches the bound."""
-    chosen = "if (__builtin_expect(resident.select(row, written), 1)) return;"
-
-    def alone(name: str) -> str:
-        text = source_of(name)
-        assert text.count(chosen) == 1
-        return text.replace(chosen, "resident.select(row, written); return;")
-
-    monkeypatch.setattr(emulation, "source_of", alone)
+    without_fall_back(monkeypatch, "resident.select(row, written)")
     solve("halves", "certificate", "usual", tmp_path, DEVICE)
     with pytest.raises(AssertionError):
         solve("halves", "certificate", "few values", tmp_path, DEVICE)

@@ -1,5 +1,17 @@
-// V (from the command line) neighbouring elements in one load.
+// 16 bytes that are not wanted in L1 again. Volatile, and not through the read-only path: a launch that begins early must not
+// read before it has waited.
+__device__ inline void load_streamed(u32* words, const void* at) {
+#ifdef __CUDA_ARCH__
+  asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+      : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+      : "l"(at));
+#else
+  if ((u64)at % 16) __builtin_trap();
+  for (int w = 0; w < 4; ++w) words[w] = ((const u32*)at)[w];
+#endif
+}
 
+// V (from the command line) neighbouring elements in one load.
 struct Chunk {
   static const int bytes = V * Element::bytes;
   static const int words = bytes > (int)sizeof(Word) ? bytes / (int)sizeof(Word) : 1;
@@ -34,10 +46,7 @@ struct Chunk {
       u32* w = (u32*)word;
       asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3]) : "l"(at));
     } else if (bytes == 16) {
-      u32* w = (u32*)word;
-      asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
-          : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3])
-          : "l"(at));
+      load_streamed((u32*)word, at);
     } else if (bytes == 8) {
       u32* w = (u32*)word;
       asm volatile("ld.global.v2.u32 {%0, %1}, [%2];" : "=r"(w[0]), "=r"(w[1]) : "l"(at));

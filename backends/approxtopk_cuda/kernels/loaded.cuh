@@ -60,16 +60,6 @@ template <class Team> struct LoadedRow {
 #endif
   }
 
-  __device__ static void load_line(Word (&line)[4], const Bits* from) {
-#ifdef __CUDA_ARCH__
-    u32* w = (u32*)line;
-    asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3]) : "l"(from));
-#else
-    if ((u64)from % 16) __builtin_trap();
-    for (int w = 0; w < 4; ++w) line[w] = ((const Word*)from)[w];
-#endif
-  }
-
   // A thread's lines; what there is none of is no better than anything.
   __device__ void load(Word (&lines)[LOADED][4]) const {
     const Bits* const from = ends.arr - lead;
@@ -79,7 +69,7 @@ template <class Team> struct LoadedRow {
       const u32 at = Team::rank() + i * Team::size;
       const bool first = ENDS && i == 0, last = i + 1 + ENDS >= LOADED;
       if ((!last || at < whole) && !(first && at == 0 && lead)) {
-        load_line(lines[i], from + at * each);
+        load_streamed((u32*)lines[i], from + at * each);
         continue;
       }
 #pragma unroll
@@ -214,9 +204,8 @@ template <class Team> struct LoadedRow {
     Word most = best[0];
 #pragma unroll
     for (int i = 1; i < LOADED; ++i) most = better_of(most, best[i]);
-    most = order<Element, LARGEST>(most);
     const Quick<Team, 1> quick = {select_space};
-    const Key bar = quick.bound(p.wanted, Element::per_word == 1 ? most : Wholes::greater(key_at<Element>(most, 0), key_at<Element>(most, 1)));
+    const Key bar = quick.bound(p.wanted, greatest_in(order<Element, LARGEST>(most)));
     if (bar <= 2) return quick.refuse();  // list() needs a lesser one
     list(lines, best, bar);
     Team::sync();

@@ -30,6 +30,11 @@ __device__ inline Word better_of(Word x, Word y) {
 #endif
 }
 
+// The greatest of the keys in a word.
+__device__ inline Key greatest_in(Word keys) {
+  return Element::per_word == 1 ? keys : Wholes::greater(key_at<Element>(keys, 0), key_at<Element>(keys, 1));
+}
+
 // A word of elements that those with a key, or a greater one, are better than: two keys below, for next to that of zeros there is
 // one that no element has.
 __device__ inline Word below_of(Key key) { return unorder<Element, LARGEST>(key - 2) * (Element::per_word == 1 ? 1u : 0x10001u); }
@@ -79,7 +84,7 @@ struct Maxima {
     Word all = best[0];
 #pragma unroll
     for (int w = 1; w < words; ++w) all = greater(all, best[w]);
-    return Element::per_word == 1 ? all : Wholes::greater(key_at<Element>(all, 0), key_at<Element>(all, 1));
+    return greatest_in(all);
   }
 
  private:
