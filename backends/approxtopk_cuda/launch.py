@@ -265,6 +265,7 @@ def _fused_by(
         QUICK=quick,
         HELD=held,
         RESIDENT=resident.STEPS_AT_ONCE if stays else 0,
+        RANKED=stays and resident.ranked(p, device, tiling, room),
         STEPS=_at_once(p, tiling, walk) if held else 0,
         LOADED=loaded.lines(p, team) if loads else 0,
         MASKED=loads and p.b & (p.b - 1) == 0,

@@ -27,7 +27,7 @@ TEAMS = (128, 256)
 #: too many elements reach the bound: that is rare, and must not cost registers.
 STEPS_AT_ONCE, BATCH = 4, 2
 #: Registers of a thread.
-_REGISTERS = 56
+_REGISTERS = 48
 #: Elements that a team can list, and how many reach its bound for each of the k best.
 _LISTED, _REACHING = 256, 1.5
 #: Standard deviations of what a warp lists that there is room for.
@@ -38,13 +38,14 @@ _MOST_STEPS = 32
 _THREADS = 768
 #: Winners that a warp takes out of a short row sooner.
 _HARDLY_ANY = 16
-#: Bytes of a row: of exact answers, at least, and from which on a larger team is worth its
-#: barriers, if its blocks come in so many waves.
-_SHORT, _LARGE, _LARGE_WAVES = 8 * 1024, 48 * 1024, 2
+#: Bytes of a row: from which on exact answers gain, by bytes of an element; those of a plan; from
+#: which on it may take all the time there is; and for a larger team to be worth its barriers.
+_SHORT, _PLANNED, _LONG, _LARGE = {2: 7 * 1024, 4: 16 * 1024}, 12 * 1024, 24 * 1024, 48 * 1024
 #: Steps that should not be fewer by wider loads.
 _FEW_STEPS = 8
-#: Bytes of a row, and waves, from which on answers of a plan come sooner, too.
-_LONG, _WAVES = 16 * 1024, 3
+#: Waves of rows: up to which latency is what counts, and from which on a larger team's are many, or
+#: short rows.
+_FEW_WAVES, _MANY_WAVES = 2, 4
 #: Bytes of a line of memory. Copies are fastest if those of shared memory begin with it.
 _LINE = 128
 #: Bytes of a kernel's own beside what all have.
@@ -54,13 +55,14 @@ _BARRIERS = 32
 def bucketed(p: Problem, team: int) -> Problem:
     """The problem, and as many buckets as a team takes by its widest loads.
 
-    Of exact answers only: any buckets do for these. Short rows have fewer, by narrower loads.
+    Of exact answers only: any buckets do for these. Short rows have fewer, by narrower loads, if
+    they are aligned.
     """
     size = itemsize_of(p.dtype)
     if not p.repair or size not in _SIZES:
         return p
     v = 16 // size
-    while p.n < _FEW_STEPS * team * v and v * size > 4:
+    while p.n < _FEW_STEPS * team * v and v * size > 4 and p.alignment == 16:
         v //= 2
     b = team * v
     if p.n < b:
@@ -98,20 +100,43 @@ def blocks_of(device: Device, threads: int, shared: int, static: int) -> int:
     return min(65536 // _REGISTERS // threads, device.shared_in_all // each)
 
 
+def ranked(p: Problem, device: Device, tiling: Tiling, blocks: int) -> bool:
+    """Whether all pairs are compared for the k best, and not one warp chooses them.
+
+    That is done sooner and takes more instructions, of 32-bit elements three for two.
+    """
+    size, row = itemsize_of(p.dtype), p.n * itemsize_of(p.dtype)
+    if p.sorted:
+        return True
+    if row >= _LONG:
+        return size == 2 or tiling.threads == TEAMS[0]
+    waves = p.rows / (blocks * device.multiprocessors)
+    return size == 2 and row >= _PLANNED and waves <= _FEW_WAVES
+
+
 def is_faster(p: Problem, device: Device, tiling: Tiling, blocks: int) -> bool:
     """Whether that is faster than what else there is, as was measured.
 
-    Exact answers gain most: nothing is kept of what is dropped. Of those of a plan, these do whose
-    queues take long.
+    Exact answers gain most: nothing is kept of what is dropped. Next are certificates, and those of
+    a plan whose queues take long, if rows come in several waves or in less than one.
     """
     size, row = itemsize_of(p.dtype), p.n * itemsize_of(p.dtype)
+    large = tiling.threads > TEAMS[0]
     if p.rows <= 2 * device.multiprocessors or blocks * tiling.threads < _THREADS:
         return False
-    waves = p.rows / (blocks * device.multiprocessors)
-    large = tiling.threads > TEAMS[0]
-    if large and (row < _LARGE or tiling.v * size < 16 or waves < _LARGE_WAVES):
+    if large and (row < _LARGE or tiling.v * size < 16):
         return False
     if p.repair:
-        return row >= (_SHORT if p.k > _HARDLY_ANY else _LONG)
-    slow = p.kb > 1 and (size == 2 or not large)
-    return slow and waves >= _WAVES and row >= _LONG
+        return row >= (_SHORT[size] if p.k > _HARDLY_ANY else max(_SHORT.values()))
+    waves, longer = p.rows / (blocks * device.multiprocessors), p.kb > 1
+    if not (longer or p.certificate) and (size == 4 or p.alignment < 16):
+        return False
+    if waves <= 1:
+        return (large and (longer or size == 2)) or (
+            row >= _LONG and size == 2 and longer and p.certificate
+        )
+    if waves <= _FEW_WAVES:
+        return _PLANNED <= row < _LONG and (longer or p.certificate)
+    if row < _PLANNED:
+        return size == 2 and longer and waves > _MANY_WAVES
+    return (size == 2 or longer) and (not large or (size == 2 and longer) or waves > _MANY_WAVES)

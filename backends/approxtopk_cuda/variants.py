@@ -142,6 +142,7 @@ def common_defines(
         "EVEN": "0",
         "UNALIGNED": "0",
         "RESIDENT": "0",
+        "RANKED": "0",
         "LOADED": "0",
         "MASKED": "0",
         "ENDS": "0",

@@ -116,6 +116,7 @@ def test_a_wave_keeps_its_blocks_and_gives_up_loads() -> None:
     assert forms(1024)[-1] == ("1", "2")
 
 
+@pytest.mark.usefixtures("by_queues")
 def test_a_warp_takes_a_row_only_where_they_are_many() -> None:
     def team(rows: int, n: int, b: int, kb: int) -> str:
         launch = only_launch(problem(rows, n, 64, b, kb))

@@ -25,34 +25,52 @@ template <class K> struct ListedType { typedef Entry<u64> type; };
 template <> struct ListedType<u32> { typedef u64 type; };
 typedef ListedType<Key>::type Listed;
 
+// A 16-bit element of a row of at most 65,536: key and index are a word, and two instructions tell who is better.
+__device__ inline u32 key_of(u32 entry) { return entry >> 16 << KEY_SHIFT; }
+__device__ inline u32 index_of(u32 entry) { return ~entry & 0xFFFFu; }
+__device__ inline void count_better(u32& count, u32 a, u32 b) { count += a > b; }
+
+// What is listed of rows that stay in shared memory; `key` is the element's.
+typedef Either<sizeof(Bits) == 2, u32, Listed>::type Compact;
+__device__ inline void compact(u32& entry, u32 key, u32 index) { entry = key << 16 | (~index & 0xFFFFu); }
+__device__ inline void compact(u64& entry, u32 key, u32 index) { entry = listed(key, index); }
+__device__ inline Compact compact(Key key, u32 index) {
+  Compact entry;
+  return compact(entry, key, index), entry;
+}
+
+// Worse than anything.
+template <class T> __device__ inline T nothing() { return 0; }
+template <> __device__ inline Entry<u64> nothing<Entry<u64> >() { return listed((u64)0, NOWHERE); }
+
 // A list with room for ROOM candidates, and behind them for a batch of comparisons.
-template <int ROOM> struct List {
+template <int ROOM, class T = Listed> struct List {
   static const u32 room = ROOM;
-  Listed entries[ROOM + 32];
+  __align__(16) T entries[ROOM + 32];
   u32 length;
 
   // A barrier must follow.
   template <class Team> __device__ void clear() {
 #pragma unroll 1
-    for (u32 i = Team::rank(); i < ROOM + 32; i += Team::size) entries[i] = listed((Key)0, NOWHERE);
+    for (u32 i = Team::rank(); i < ROOM + 32; i += Team::size) entries[i] = nothing<T>();
     if (Team::rank() == 0) length = 0;
   }
 
   // Threads that share an entry's comparisons; warps without an entry have nothing to issue.
   template <class Team> __device__ static constexpr u32 sharing() {
-    return Team::size < 256 ? 1 : Team::size < 512 || sizeof(Key) == 8 ? 4 : 2;
+    return Team::size < 256 ? 1 : sizeof(T) > 4 && (Team::size < 512 || sizeof(Key) == 8) ? 4 : 2;
   }
 
   // How many of the first `count` are ahead of an entry, to all threads that share it.
-  template <class Team> __device__ u32 ahead_of(const Listed& entry, u32 count) const {
+  template <class Team> __device__ u32 ahead_of(const T& entry, u32 count) const {
     const u32 shared_by = sharing<Team>(), batch = sizeof(Key) == 8 ? 4 : 8;
     u32 even = 0, odd = 0;
-    const Listed* others = entries + Team::rank() % shared_by;
+    const T* others = entries + Team::rank() % shared_by * batch;  // neighbours are loaded together
 #pragma unroll 1
     for (u32 j = 0; j < count; j += batch * shared_by, others += batch * shared_by) {  // behind the list nothing is ahead
-      Listed other[batch];
+      T other[batch];
 #pragma unroll
-      for (u32 e = 0; e < batch; ++e) other[e] = others[e * shared_by];
+      for (u32 e = 0; e < batch; ++e) other[e] = others[e];
 #pragma unroll
       for (u32 e = 0; e < batch; ++e) count_better(e % 2 ? odd : even, other[e], entry);
     }
@@ -65,13 +83,17 @@ template <int ROOM> struct List {
   // Gives the `want` best to sink(first + rank, key, index). Barriers must have passed since the
   // list was cleared and written.
   template <class Team, class Sink> __device__ void rank(u32 count, u32 want, u32 first, const Sink& sink) const {
+    rank_entries<Team>(count, want, [&](u32 place, const T& entry) { sink(first + place, key_of(entry), index_of(entry)); });
+  }
+  // The same to take(rank, entry).
+  template <class Team, class Take> __device__ void rank_entries(u32 count, u32 want, const Take& take) const {
     const u32 shared_by = sharing<Team>();
 #pragma unroll 1
     for (u32 base = Team::warp() * 32 / shared_by; base < count; base += Team::size / shared_by) {
       const u32 i = base + Team::lane() / shared_by;
-      const Listed entry = entries[i < count ? i : base];
+      const T entry = entries[i < count ? i : base];
       const u32 ahead = ahead_of<Team>(entry, count);
-      if (Team::rank() % shared_by == 0 && i < count && ahead < want) sink(first + ahead, key_of(entry), index_of(entry));
+      if (Team::rank() % shared_by == 0 && i < count && ahead < want) take(ahead, entry);
     }
   }
 };

@@ -80,14 +80,22 @@ struct Maxima {
   }
 
   __device__ Key key(int u) const { return key_at<Element>(best[u / Element::per_word], u % Element::per_word); }
-  __device__ Key most() const {
-    Word all = best[0];
-#pragma unroll
-    for (int w = 1; w < words; ++w) all = greater(all, best[w]);
-    return greatest_in(all);
+  // The best of either half of the buckets; if there is but one, that and nothing.
+  __device__ void most(Key (&halves)[2]) const {
+    if (words > 1) {
+      halves[0] = most_of(0, words / 2), halves[1] = most_of(words / 2, words);
+    } else {
+      halves[0] = key(0), halves[1] = Element::per_word > 1 ? key(1) : 0;
+    }
   }
 
  private:
+  __device__ Key most_of(int first, int last) const {
+    Word all = best[first];
+#pragma unroll
+    for (int w = first + 1; w < last; ++w) all = greater(all, best[w]);
+    return greatest_in(all);
+  }
   __device__ static void get(const Bits* from, Word (&words)[4]) {
     const uint4 quad = *(const uint4*)from;
     words[0] = quad.x, words[1] = quad.y, words[2] = quad.z, words[3] = quad.w;

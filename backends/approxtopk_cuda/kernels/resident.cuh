@@ -5,22 +5,28 @@
 // 2. bound   A key that k threads' best reach and hardly more, by halving the range that these lie in.
 // 3. look    What reaches the bound is in buckets whose best does. Each warp goes through those of its threads once
 //            more. The best KB of a bucket are candidates; what else reaches the bound was dropped.
-// 4. choose  One warp finds the k best of the candidates, others are done.
+// 4. rank    The k best of the candidates by comparing all pairs. Or, where nothing need be in order and instructions are what
+//            bounds (RANKED 0), one warp chooses them, and others are done.
 //
 // So it costs hardly anything to be told that a row is exact: the best that was dropped is worse than the k-th. REPAIR is
 // not to drop anything. Where more reaches the bound than a warp has room for nothing is given.
 //
 // From the command line: RESIDENT (steps that a thread takes together, 0: rows don't stay), WINNERS, REPAIR, TEAM, KB, V,
-// SORTED, UNALIGNED.
+// RANKED (0, 1), UNALIGNED.
 
 #if RESIDENT
 // What warps leave each other, where a selection counts and lists.
 template <int WARPS> struct ResidentSpace {
   static const u32 room = 256 / WARPS;  // of a warp
-  static_assert(room % 32 == 0, "a lane's share of what is listed");
-  Listed entries[WARPS][room];          // candidates that reach the bound
-  Listed dropped[WARPS];                // the best dropped
-  u32 counts[WARPS];                    // of entries
+#if RANKED
+  static const u32 listed = 240;
+  List<listed, Compact> list;           // candidates that reach the bound
+#else
+  static const u32 listed = room;
+  Compact entries[WARPS][listed];       // the same, each warp's in a place of its own, so that there is no order to lose
+  u32 counts[WARPS];                    // of these; may be more than there is room for
+#endif
+  Compact dropped;                      // the best dropped
   u16 flagged[WARPS][room];             // buckets whose best reaches the bound
 };
 
@@ -49,6 +55,10 @@ template <class Team> struct Resident {
     const Bits* const from = ends.arr - lead;
     const u32 length = p.n + lead, begin = lead ? V : 0, end = length / unit * unit;  // what is brought
     const u32 more = length - p.steps * p.b;  // than the steps that all buckets have
+    if (Team::rank() == 0) space().dropped = 0;
+#if RANKED
+    space().list.template clear<Team>();
+#endif
     const u32 each = (p.steps + (more > 0) + (more > p.b) + Arrivals::parts - 1) / Arrivals::parts;
     if (Team::rank() == 0) {
       arrivals.begin();
@@ -93,9 +103,14 @@ template <class Team> struct Resident {
     }
   }
 
-  // A key that at least k threads' best reach, and hardly any more.
-  __device__ Key bound(Key best) const {
-    const Key low = warp_min(best), high = warp_max(best);
+  // A key that at least k of what threads know as the best of their buckets reach, and hardly any more. Of fewer threads that is
+  // two of each, of either half: fewer elements then reach it.
+  static const bool halved = RANKED && warps == 4;
+  __device__ Key bound(const Maxima& maxima) const {
+    Key best[2];
+    maxima.most(best);
+    if (!halved) best[0] = best[1] = Wholes::greater(best[0], best[1]);
+    const Key low = warp_min(Wholes::less(best[0], best[1])), high = warp_max(Wholes::greater(best[0], best[1]));
     if (Team::lane() == 0) select_space.least[Team::warp()] = low, select_space.greatest[Team::warp()] = high;
     Team::sync();
     Key least = select_space.least[0], greatest = select_space.greatest[0];
@@ -108,7 +123,8 @@ template <class Team> struct Resident {
 #pragma unroll 1
     while (least < greatest) {
       const Key middle = least + (greatest - least) / 2 + 1;
-      const u32 count = __syncthreads_count(best >= middle);
+      u32 count = __syncthreads_count(best[0] >= middle);
+      if (halved) count += __syncthreads_count(best[1] >= middle);
       if (count < p.k) {
         greatest = middle - 1;
         continue;
@@ -121,28 +137,41 @@ template <class Team> struct Resident {
 
   // Of a lane's `hits` the KB best of the bucket, which it shares with its `lanes` neighbours; at(i) is that of bit i. Tells
   // the best of the others.
-  template <class At> __device__ static u32 best_of(u32 hits, u32 lanes, const At& at, Listed& dropped) {
+  template <class At> __device__ static u32 best_of(u32 hits, u32 lanes, const At& at, Compact& dropped) {
+    if (KB == 1) {
+      Compact best = 0;
+      u32 which = 0;
+#pragma unroll 1
+      for (; hits; hits &= hits - 1) {
+        const Compact entry = at(__ffs(hits) - 1);
+        const bool is = entry > best;
+        dropped = Wholes::greater(dropped, is ? best : entry);
+        if (is) best = entry, which = hits & -hits;
+      }
+      Compact all = best;
+#pragma unroll 1
+      for (u32 d = 1; d < lanes; d *= 2) all = Wholes::greater(all, from_lane_xor(all, d));
+      if (best == all) return which;
+      dropped = Wholes::greater(dropped, best);
+      return 0;
+    }
     u32 kept = 0;
 #pragma unroll 1
     for (int i = 0; i < KB + WINNERS; ++i) {
-      Listed best = 0;
+      Compact best = 0;
       u32 which = 0;
 #pragma unroll 1
       for (u32 left = hits & ~kept; left; left &= left - 1) {
-        const Listed entry = at(__ffs(left) - 1);
+        const Compact entry = at(__ffs(left) - 1);
         if (entry > best) best = entry, which = left & -left;
       }
       if (i == KB) {
         dropped = best > dropped ? best : dropped;
         break;
       }
-      Listed all = best;
+      Compact all = best;
 #pragma unroll 1
-      for (u32 d = 1; d < lanes; d *= 2) {
-        const u32 high = __shfl_xor_sync(~0u, (u32)(all >> 32), d), low = __shfl_xor_sync(~0u, (u32)all, d);
-        const Listed other = (u64)high << 32 | low;
-        all = other > all ? other : all;
-      }
+      for (u32 d = 1; d < lanes; d *= 2) all = Wholes::greater(all, from_lane_xor(all, d));
       if (best == all) kept |= which;
     }
     return kept;
@@ -165,151 +194,147 @@ template <class Team> struct Resident {
 
   // Lists what reaches `bar` in the buckets of a warp's threads, and perhaps what is the next worse there.
   __device__ void look(const Maxima& maxima, Key bar) const {
+    const u32 lane = Team::lane();
     const Word below = below_of(bar);
     u16* const flagged = space().flagged[Team::warp()];
-    Listed* const entries = space().entries[Team::warp()];
     u32 reach = 0;
 #pragma unroll
     for (int u = 0; u < V; ++u) or_if(maxima.key(u) >= bar, reach, 1u << u);
     const u32 own = __popc(reach), before = warp_scan(own), count = __shfl_sync(~0u, before, 31);
-    u32 length = count;  // more than there is room for, or of `entries`
-    [[maybe_unused]] Listed dropped = 0;
-    if (count <= Space::room) {
-      u16* to = flagged + before - own;
+    u32 listed = 0;
+    if (count > Space::room) {
+      reserve(Space::listed + 1, listed);
+      return;
+    }
+    u16* to = flagged + before - own;
 #pragma unroll 1
-      for (; reach; reach &= reach - 1) *to++ = (u16)(Team::rank() * V + __ffs(reach) - 1);
-      __syncwarp();
-      // Lanes that share a bucket take every so many of its steps.
-      const u32 shift = count > 16 ? 0 : count < 2 ? 5 : 5 - bit_length(count - 1), lanes = 1 << shift;
-      const u32 part = Team::lane() & (lanes - 1), pitch = p.b << shift;
-      const u32 whole = p.steps >> shift;  // steps that each of them has
-      length = 0;
-#pragma unroll 1
-      for (u32 done = 0; done < count; done += 32 >> shift) {
-        const u32 slot = done + (Team::lane() >> shift);
-        const u32 offset = (slot < count ? flagged[slot] : 0) + part * p.b;
-        const auto at = [&](u32 i) { return listed(element_key(row[offset + i * pitch]) << KEY_SHIFT, offset + i * pitch - lead); };
-        const Bits* next = row + offset;
-        u32 hits = 0, i = 0;
-#pragma unroll 1
-        for (; i + 4 <= whole; i += 4, next += 4 * pitch) hits |= better_than<4>(below, next, pitch) << i;
-#pragma unroll 1
-        for (; offset + i * pitch < p.n + lead; ++i, next += pitch) or_if(element_key(*next) >= bar, hits, 1u << i);
-        if (UNALIGNED && offset < lead) hits &= ~1u;
-        u32 kept = slot < count ? hits : 0;
-#if !REPAIR
-        u32 all = __popc(kept);
-#pragma unroll 1
-        for (u32 d = 1; d < lanes; d *= 2) all += __shfl_xor_sync(~0u, all, d);
-        if (__any_sync(~0u, all > KB)) kept = best_of(kept, lanes, at, dropped);
+    for (; reach; reach &= reach - 1) *to++ = (u16)(Team::rank() * V + __ffs(reach) - 1);
+    __syncwarp();
+#if RANKED
+    Compact* const entries = space().list.entries;
+#else
+    Compact* const entries = space().entries[Team::warp()];
+    reserve(0, listed);
 #endif
-        const u32 candidates = __popc(kept), up_to = warp_scan(candidates);
-        u32 place = length + up_to - candidates;
-        length += __shfl_sync(~0u, up_to, 31);
-        if (length > Space::room) break;
+    [[maybe_unused]] Compact dropped = 0;
+    // Lanes that share a bucket take every so many of its steps.
+    const u32 shift = count > 16 ? 0 : count < 2 ? 5 : 5 - bit_length(count - 1), lanes = 1 << shift;
+    const u32 part = lane & (lanes - 1), pitch = p.b << shift;
+    const u32 whole = p.steps >> shift;  // steps that each of them has
 #pragma unroll 1
-        for (; kept; kept &= kept - 1) entries[place++] = at(__ffs(kept) - 1);
-      }
+    for (u32 done = 0; done < count; done += 32 >> shift) {
+      const u32 slot = done + (lane >> shift);
+      const u32 offset = (slot < count ? flagged[slot] : 0) + part * p.b;
+      const auto at = [&](u32 i) { return compact(element_key(row[offset + i * pitch]), offset + i * pitch - lead); };
+      const Bits* next = row + offset;
+      u32 hits = 0, i = 0;
+#pragma unroll 1
+      for (; i + 4 <= whole; i += 4, next += 4 * pitch) hits |= better_than<4>(below, next, pitch) << i;
+#pragma unroll 1
+      for (; offset + i * pitch < p.n + lead; ++i, next += pitch) or_if(element_key(*next) >= bar, hits, 1u << i);
+      if (UNALIGNED && offset < lead) hits &= ~1u;
+      u32 kept = slot < count ? hits : 0;
+#if !REPAIR
+      u32 all = __popc(kept);
+#pragma unroll 1
+      for (u32 d = 1; d < lanes; d *= 2) all += __shfl_xor_sync(~0u, all, d);
+      if (__any_sync(~0u, all > KB)) kept = best_of(kept, lanes, at, dropped);
+#endif
+      const u32 up_to = warp_scan(__popc(kept));
+      const u32 total = __shfl_sync(~0u, up_to, 31), first = reserve(total, listed);
+      if (first + total > Space::listed) break;
+      Compact* to = entries + first + up_to - __popc(kept);
+#pragma unroll 1
+      for (; kept; kept &= kept - 1) *to++ = at(__ffs(kept) - 1);
     }
 #if WINNERS && !REPAIR
-    if (__any_sync(~0u, dropped != 0)) dropped = warp_max(dropped);
-    if (Team::lane() == 0) space().dropped[Team::warp()] = dropped;
+    if (dropped) max_shared(&space().dropped, dropped);
 #endif
-    if (Team::lane() == 0) space().counts[Team::warp()] = length;
   }
 
-  // What one warp chooses from: a lane's share of all that is listed; empty places are worse than anything.
-  static const int share = 256 / 32;
-  typedef Listed Share[share];
+  // Places for so many candidates of a warp, which has had `listed` so far.
+  __device__ u32 reserve(u32 count, u32& listed) const {
+    u32 first = listed;
+    listed += count;
+#if RANKED
+    if (Team::lane() == 0) first = add_shared(&space().list.length, count);
+    return __shfl_sync(~0u, first, 0);
+#else
+    if (Team::lane() == 0) space().counts[Team::warp()] = listed;
+    return first;
+#endif
+  }
 
-  // What the k best of a warp's shares reach, and nothing else; all that is there reaches `bar`, and as many do.
-  __device__ Listed kth(const Share& mine, Key bar) const {
-    const Key one = (Key)1 << KEY_SHIFT;
-    Key least = bar << KEY_SHIFT, greatest = 0;
+#if RANKED
+  // The k best of all that is listed to sink(place, key, index), best first, and whether nothing dropped is better.
+  template <class Sink> __device__ void rank(u32 at_row, const Sink& sink) const {
+    const auto& list = space().list;
+    list.template rank_entries<Team>(list.length, p.k, [&](u32 place, Compact entry) {
+#if WINNERS && !REPAIR
+      if (place + 1 == p.k) p.exact[at_row] = space().dropped < entry;
+#endif
+      sink(place, key_of(entry), index_of(entry));
+    });
+  }
+#else
+  // What k of a warp's entries reach, SHARE of each lane; `low` is worse than all of them, `count` in number.
+  template <int SHARE> __device__ Compact kth(const Compact (&mine)[SHARE], u32 count, Compact low) const {
+    Compact high = mine[0];
 #pragma unroll
-    for (int j = 0; j < share; ++j) greatest = Wholes::greater(greatest, key_of(mine[j]));
-    greatest = warp_max(greatest);
-    // A key that k of them reach, or the key of the k-th, by halving the range that it is in.
-    u32 above = 0, reaching = 0;  // of them: better than `greatest`; that reach `least`, once that is not the bar
+    for (int j = 1; j < SHARE; ++j) high = Wholes::greater(high, mine[j]);
+    high = warp_max(high);
+    // No two entries are the same, so that k of them reach some value between.
 #pragma unroll 1
-    while (least < greatest && reaching != p.k) {
-      const Key middle = least + ((greatest - least >> KEY_SHIFT) + 1) / 2 * one;
+    while (count != p.k) {
+      const Compact middle = low + (high - low) / 2 + 1;
       u32 own = 0;
 #pragma unroll
-      for (int j = 0; j < share; ++j) own += key_of(mine[j]) >= middle;
-      const u32 count = __reduce_add_sync(~0u, own);
-      if (count >= p.k)
-        least = middle, reaching = count;
+      for (int j = 0; j < SHARE; ++j) own += mine[j] >= middle;
+      const u32 reaching = __reduce_add_sync(~0u, own);
+      if (reaching < p.k)
+        high = middle - 1;
       else
-        greatest = middle - one, above = count;
+        low = middle, count = reaching;
     }
-    Listed tau = (Listed)least << 32;
-    if (reaching == p.k) return tau;
-    // Of those that tie the ones of the highest indices are too many.
-    u32 ties = 0;
-#pragma unroll
-    for (int j = 0; j < share; ++j) ties += key_of(mine[j]) == least;
-#pragma unroll 1
-    for (u32 left = __reduce_add_sync(~0u, ties) + above - p.k; left; --left) {
-      u32 last = ~0u;
-#pragma unroll
-      for (int j = 0; j < share; ++j) {
-        if (mine[j] >= tau && key_of(mine[j]) == least) last = Wholes::less(last, (u32)mine[j]);
-      }
-      tau = ((Listed)least << 32 | warp_min(last)) + 1;
-    }
-    return tau;
+    return low;
   }
 
-  // The k best of all that is listed, by one warp.
-  template <class Sink> __device__ void choose(u32 at_row, Key bar, const Sink& sink) const {
+  // The k best of all that is listed to sink(place, key, index), and whether nothing dropped is better; by one warp.
+  template <int SHARE, class Sink> __device__ void choose(u32 at_row, Key bar, u32 count, const Sink& sink) const {
     const u32 lane = Team::lane();
-    Share mine;
+    Compact mine[SHARE];
 #pragma unroll
-    for (int j = 0; j < share; ++j) {
-      const u32 warp = j * 32 / Space::room, i = j * 32 % Space::room + lane;
-      mine[j] = i < space().counts[warp] ? space().entries[warp][i] : 0;
+    for (int j = 0; j < SHARE; ++j) {
+      u32 i = j * 32 + lane, up_to = 0;
+      const bool is = i < count;
+#pragma unroll
+      for (int warp = 0; warp + 1 < warps; ++warp) {
+        up_to += space().counts[warp];
+        if (j * 32 + lane >= up_to) i = (warp + 1) * Space::room + j * 32 + lane - up_to;
+      }
+      mine[j] = is ? space().entries[0][i] : 0;
     }
-    const Listed tau = kth(mine, bar);
+    const Compact tau = kth(mine, count, compact(bar, NOWHERE));
 #if WINNERS && !REPAIR
-    bool exact = true;
-    const Listed dropped = lane < warps ? space().dropped[lane] : 0;
-    if (__any_sync(~0u, dropped >= tau)) {  // but it may be worse than the worst result
-      Listed worst = ~(Listed)0;
+    bool exact = space().dropped < tau;
+    if (!exact) {  // but it may be worse than the worst result
+      Compact worst = ~(Compact)0;
 #pragma unroll
-      for (int j = 0; j < share; ++j) worst = mine[j] >= tau && mine[j] < worst ? mine[j] : worst;
-      exact = warp_max(dropped) < warp_min(worst);
+      for (int j = 0; j < SHARE; ++j) worst = mine[j] >= tau ? Wholes::less(worst, mine[j]) : worst;
+      exact = space().dropped < warp_min(worst);
     }
     if (lane == 0) p.exact[at_row] = exact;
 #endif
-#if SORTED
-    Listed* const chosen = space().entries[0];
-    __syncwarp();
-#endif
     u32 place = 0;
 #pragma unroll
-    for (int j = 0; j < share; ++j) {
+    for (int j = 0; j < SHARE; ++j) {
       const bool is = mine[j] >= tau;
       const u32 those = __ballot_sync(~0u, is), to = place + __popc(those & ((1u << lane) - 1));
       place += __popc(those);
-#if SORTED
-      if (is) chosen[to] = mine[j];
-#else
       if (is) sink(to, key_of(mine[j]), index_of(mine[j]));
-#endif
     }
-#if SORTED
-    __syncwarp();
-#pragma unroll 1
-    for (u32 i = lane; i < p.k; i += 32) {
-      const Listed entry = chosen[i];
-      u32 ahead = 0;
-#pragma unroll 4
-      for (u32 j = 0; j < p.k; ++j) count_better(ahead, chosen[j], entry);
-      sink(ahead, key_of(entry), index_of(entry));
-    }
-#endif
   }
+#endif
 
   // Gives the k best to sink(place, key, index), and tells whether they are the row's where that is asked. Returns false,
   // and has given nothing, where too many reach the bound. Ends without a barrier.
@@ -318,15 +343,28 @@ template <class Team> struct Resident {
     Maxima maxima;
     walk(arrivals, maxima);
     const Quick<Team, 1> quick = {select_space};
-    const Key bar = bound(maxima.most());
+    const Key bar = bound(maxima);
     if (bar <= 2) return quick.refuse();  // look() needs a lesser one
     look(maxima, bar);
     Team::sync();
+#if RANKED
+    if (space().list.length > Space::listed) return quick.refuse();
+    rank(at_row, sink);
+#else
+    u32 count = 0;
     bool fits = true;
 #pragma unroll
-    for (int warp = 0; warp < warps; ++warp) fits &= space().counts[warp] <= Space::room;
+    for (int warp = 0; warp < warps; ++warp) {
+      count += space().counts[warp];
+      fits &= space().counts[warp] <= Space::listed;
+    }
     if (!fits) return quick.refuse();
-    if (Team::warp() == 0) choose(at_row, bar, sink);
+    if (Team::warp() > 0) return true;
+    if (count <= 128)
+      choose<4>(at_row, bar, count, sink);
+    else
+      choose<8>(at_row, bar, count, sink);
+#endif
     return true;
   }
 };

@@ -38,6 +38,12 @@ __device__ inline u64 warp_max(u64 x) {
 }
 __device__ inline u64 warp_min(u64 x) { return ~warp_max(~x); }
 
+// What the lane has whose number differs by these bits.
+__device__ inline u32 from_lane_xor(u32 x, u32 bits) { return __shfl_xor_sync(~0u, x, bits); }
+__device__ inline u64 from_lane_xor(u64 x, u32 bits) {
+  return (u64)from_lane_xor((u32)(x >> 32), bits) << 32 | from_lane_xor((u32)x, bits);
+}
+
 // Sum over the lanes up to this one.
 __device__ inline u32 warp_scan(u32 x) {
 #pragma unroll
@@ -118,6 +124,9 @@ __device__ inline u32 add_shared(u32* at, u32 x) {
 __device__ inline void max_shared(u32* at, u32 x) {
   asm volatile("red.shared.max.u32 [%0], %1;" ::"r"((u32)__cvta_generic_to_shared(at)), "r"(x) : "memory");
 }
+__device__ inline void max_shared(u64* at, u64 x) {
+  asm volatile("red.shared.max.u64 [%0], %1;" ::"r"((u32)__cvta_generic_to_shared(at)), "l"(x) : "memory");
+}
 #else
 __device__ inline u32 count_shared(u32* at) { return (*at)++; }
 __device__ inline u32 add_shared(u32* at, u32 x) {
@@ -125,7 +134,7 @@ __device__ inline u32 add_shared(u32* at, u32 x) {
   *at += x;
   return before;
 }
-__device__ inline void max_shared(u32* at, u32 x) {
+template <class T> __device__ inline void max_shared(T* at, T x) {
   if (*at < x) *at = x;
 }
 #endif
