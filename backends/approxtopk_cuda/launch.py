@@ -11,7 +11,7 @@ from .exactness import at_its_end, certified, coarsely, lost_group, watched_step
 from .order import MAX_SORT, binned, sort_launches, sort_places
 from .problem import MAX_GRID, Device, Launch, Problem, Schedule
 from .short import short
-from .teams import certify_space, crowded, is_quick, merges, static_space, teams_for
+from .teams import at_once, certify_space, crowded, is_quick, merges, static_space, teams_for
 from .tiling import Tiling, list_bytes, tile_block, tile_grid
 from .variants import (
     LIMITS,
@@ -170,9 +170,9 @@ def _fused(p: Problem, device: Device) -> Launch | None:
         if launch is not None:
             fields = (("b", q.b), ("candidates", q.candidates), *launch.fields)
             return replace(launch, fields=fields)
-    loads = loaded.team_of(p, device)
+    loads = loaded.teams_of(p, device)
     if loads and loaded.is_faster(p, device):
-        launch = _fused_by(p, device, loads, 1, loads=True)
+        launch = _fused_by(p, device, *loads, loads=True)
         if launch is not None:
             return launch
     # Rather a larger team than more results than its bins can put in order.
@@ -267,7 +267,7 @@ def _fused_by(
         RESIDENT=resident.STEPS_AT_ONCE if stays else 0,
         RANKED=stays and resident.ranked(p, device, tiling, room),
         STEPS=_at_once(p, tiling, walk) if held else 0,
-        LOADED=loaded.lines(p, team) if loads else 0,
+        LOADED=loaded.lines(p, team * cluster) if loads else 0,
         MASKED=loads and p.b & (p.b - 1) == 0,
         ENDS=loads and loaded.ends(p),
         EVEN=not kept and _even(p, tiling, walk, in_waves),
@@ -280,7 +280,7 @@ def _fused_by(
     grid = -(-p.rows // teams) * cluster
     fields = (*tiling.fields(p), *(inside.fields if inside else ()))
     if loads:
-        fields += (("wanted", loaded.wanted(p, team)),)
+        fields += (("wanted", loaded.wanted(p, team * cluster)),)
     return Launch(kernel, grid, threads, shared, cluster, fields, certifies=True)
 
 
@@ -362,7 +362,7 @@ def _select(
         share = aligned(-(-places // SELECT_CLUSTER))
         groups = _groups(-(-p.k // SELECT_CLUSTER), share, 1024)
         needed = aligned(2 * share + sort) * entry
-        most = device.multiprocessors // SELECT_CLUSTER
+        most = at_once(device, SELECT_CLUSTER) // SELECT_CLUSTER
         if p.rows <= most and 2 * p.k <= share and groups and needed <= room:
             cluster, shared, fits = SELECT_CLUSTER, needed, True
     kernel = make_kernel(

@@ -12,9 +12,9 @@ from approxtopk.backend import itemsize_of
 from approxtopk.hypergeometric import bucket_misses
 
 from .problem import Device, Problem
-from .teams import is_quick
+from .teams import MOST_BLOCKS, at_once, is_quick
 
-__all__ = ["BATCH", "ends", "is_faster", "lines", "space", "team_of", "wanted"]
+__all__ = ["BATCH", "ends", "is_faster", "lines", "space", "teams_of", "wanted"]
 
 #: Bytes of a load, which is a line.
 _LINE = 16
@@ -36,8 +36,6 @@ _SHOWN, _LISTED = 512, 320
 _SHARING = 2
 #: What was dropped that there is room for, and cells by which its bucket is found.
 _DROPPED, _CELLS = 64, 2048
-#: Quarters of k that all warps' equal shares of the bound add up to, by warps.
-_QUARTERS = {32: 6, 16: 5}
 #: Standard deviations that there is room for, and that of what reaches the bound by the square root
 #: of its mean.
 _DEVIATIONS, _SPREAD = 4, 0.7
@@ -45,13 +43,15 @@ _DEVIATIONS, _SPREAD = 4, 0.7
 _ALIKE = 1.15
 #: Elements dropped, of those that reach a bound, from which on queues are faster if they keep one.
 _MANY_DROPPED = 3
+#: Rows so few that by queues they would have stages of their own.
+_HARDLY_ANY = 4
 #: Bytes of a row, at least, for its buckets' queues of one to be slower: where they track what is
 #: dropped, and where they don't.
 _TRACKED, _UNTRACKED = 48 * 1024, 96 * 1024
 
 
-def team_of(p: Problem, device: Device) -> int | None:
-    """Threads of a team that can load a row and select from it; None if there is none."""
+def teams_of(p: Problem, device: Device) -> tuple[int, int] | None:
+    """Threads of a team and blocks of a cluster that can load a row and select from it, if any."""
     size, processors = itemsize_of(p.dtype), device.multiprocessors
     row = p.n * size
     if size not in _SIZES or row < _LEAST or p.rows > 2 * processors:
@@ -60,8 +60,12 @@ def team_of(p: Problem, device: Device) -> int | None:
         return None
     # Blocks of the larger team are alone on their multiprocessor.
     large = row >= _LARGE or _LEAST < row <= _A_LINE
-    team = 1024 if large and p.rows <= processors else 512
-    return team if lines(p, team) <= _MOST_LINES and _has_room(p, team) else None
+    team, cluster = 1024 if large and p.rows <= processors else 512, 1
+    while lines(p, team * cluster) > _MOST_LINES:
+        cluster *= 2
+        if team < 1024 or cluster > MOST_BLOCKS or cluster * p.rows > at_once(device, cluster):
+            return None
+    return (team, cluster) if _has_room(p, team, cluster) else None
 
 
 def is_faster(p: Problem, device: Device) -> bool:
@@ -73,6 +77,8 @@ def is_faster(p: Problem, device: Device) -> bool:
     if p.repair or p.kb > 1 or p.b == p.n:
         return True
     size = itemsize_of(p.dtype)
+    if lines(p, 1024) > _MOST_LINES:  # by a cluster
+        return p.rows <= _HARDLY_ANY
     few = 2 * p.rows <= device.multiprocessors
     if not p.certificate:
         return few and p.n * size >= _UNTRACKED
@@ -88,11 +94,11 @@ def ends(p: Problem) -> bool:
     return p.alignment < _LINE or p.n * itemsize_of(p.dtype) % _LINE > 0
 
 
-def lines(p: Problem, team: int) -> int:
-    """Lines of a thread."""
+def lines(p: Problem, threads: int) -> int:
+    """Lines of a thread, of so many in a cluster."""
     each = _LINE // itemsize_of(p.dtype)
     longest = p.n + (each - 1 if p.alignment < _LINE else 0)
-    return -(-longest // (each * team))
+    return -(-longest // (each * threads))
 
 
 def space() -> int:
@@ -100,30 +106,35 @@ def space() -> int:
     return _SHOWN * (_LINE + 4) + (_CELLS + _LISTED) * 4 + _DROPPED * 8 + 16
 
 
-def wanted(p: Problem, team: int) -> int:
+def wanted(p: Problem, threads: int) -> int:
     """Elements to ask a bound for, so that k of what reaches it are left when others are dropped.
 
     Mostly twice as many reach it as are asked for, so that k will do; no fewer ever do.
     """
     if p.repair:
         return p.k
-    reach = _reaching(p, team, p.k)
+    reach = _reaching(p, threads, p.k)
     dropped = _at_most(_dropped(p, reach))
     if reach - _DEVIATIONS * _SPREAD * math.sqrt(reach) - dropped >= p.k:
         return p.k
     return p.k + math.ceil(dropped)
 
 
-def _reaching(p: Problem, team: int, k: int) -> float:
+def _reaching(p: Problem, threads: int, k: int) -> float:
     """Elements expected to reach the bound of quick selection for k of them; see quick.cuh."""
-    warps = team // 32
-    each = -(-_QUARTERS[warps] * k // (4 * warps))  # of a warp's threads
+    warps = threads // 32
+    each = -(-_quarters(warps) * k // (4 * warps))  # of a warp's threads
     share = min(-(-k // each), warps - 0.5) / warps  # of warps, with so many that reach it
-    threads = warps * _mean_of(each, share)
-    if threads >= team:
+    reach = warps * _mean_of(each, share)
+    if reach >= threads:
         return math.inf
-    found = -team * math.log1p(-threads / team)
+    found = -threads * math.log1p(-reach / threads)
     return found * (_ALIKE if itemsize_of(p.dtype) == 2 else 1)
+
+
+def _quarters(warps: int) -> int:
+    """Quarters of k that all warps' equal shares of the bound add up to."""
+    return 6 if warps >= 32 else 5
 
 
 @lru_cache(maxsize=1 << 10)
@@ -154,12 +165,13 @@ def _at_most(mean: float) -> float:
     return mean + _DEVIATIONS * math.sqrt(mean)
 
 
-def _has_room(p: Problem, team: int) -> bool:
+def _has_room(p: Problem, team: int, cluster: int) -> bool:
     """Whether usual rows are selected from: what reaches the bound is enough, and not too much."""
     if not (p.repair or p.interleaved):
         return False
-    reach = _reaching(p, team, wanted(p, team))
+    threads = team * cluster
+    reach = _reaching(p, threads, wanted(p, threads))
     listed = _LISTED if p.repair else min(_LISTED, team // _SHARING)
-    if _at_most(reach) > listed or _at_most(reach / (team // 32)) > _SHOWN // (team // 32):
+    if _at_most(reach) > listed or _at_most(reach / (threads // 32)) > _SHOWN // (team // 32):
         return False
     return p.repair or _at_most(_dropped(p, reach)) <= _DROPPED

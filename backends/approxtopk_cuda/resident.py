@@ -43,9 +43,10 @@ _HARDLY_ANY = 16
 _SHORT, _PLANNED, _LONG, _LARGE = {2: 7 * 1024, 4: 16 * 1024}, 12 * 1024, 24 * 1024, 48 * 1024
 #: Steps that should not be fewer by wider loads.
 _FEW_STEPS = 8
-#: Waves of rows: up to which latency is what counts, and from which on a larger team's are many, or
-#: short rows.
+#: Waves of rows: hardly more than one, and many of a larger team or of short rows.
 _FEW_WAVES, _MANY_WAVES = 2, 4
+#: Winners so few that to compare all pairs takes no longer than to choose.
+_FEW = 32
 #: Bytes of a line of memory. Copies are fastest if those of shared memory begin with it.
 _LINE = 128
 #: Bytes of a kernel's own beside what all have.
@@ -106,12 +107,11 @@ def ranked(p: Problem, device: Device, tiling: Tiling, blocks: int) -> bool:
     That is done sooner and takes more instructions, of 32-bit elements three for two.
     """
     size, row = itemsize_of(p.dtype), p.n * itemsize_of(p.dtype)
-    if p.sorted:
+    if p.sorted or p.k <= _FEW:
         return True
     if row >= _LONG:
         return size == 2 or tiling.threads == TEAMS[0]
-    waves = p.rows / (blocks * device.multiprocessors)
-    return size == 2 and row >= _PLANNED and waves <= _FEW_WAVES
+    return size == 2 and row >= _PLANNED and p.rows <= blocks * device.multiprocessors
 
 
 def is_faster(p: Problem, device: Device, tiling: Tiling, blocks: int) -> bool:
@@ -129,14 +129,14 @@ def is_faster(p: Problem, device: Device, tiling: Tiling, blocks: int) -> bool:
     if p.repair:
         return row >= (_SHORT[size] if p.k > _HARDLY_ANY else max(_SHORT.values()))
     waves, longer = p.rows / (blocks * device.multiprocessors), p.kb > 1
-    if not (longer or p.certificate) and (size == 4 or p.alignment < 16):
+    if size == 4 and not longer:
         return False
     if waves <= 1:
-        return (large and (longer or size == 2)) or (
-            row >= _LONG and size == 2 and longer and p.certificate
-        )
-    if waves <= _FEW_WAVES:
-        return _PLANNED <= row < _LONG and (longer or p.certificate)
+        return large or (row >= _LONG and size == 2 and longer and p.certificate)
     if row < _PLANNED:
-        return size == 2 and longer and waves > _MANY_WAVES
-    return (size == 2 or longer) and (not large or (size == 2 and longer) or waves > _MANY_WAVES)
+        return size == 2 and (p.certificate or (longer and waves > _MANY_WAVES))
+    if waves <= _FEW_WAVES:
+        return row < _LONG and (longer or p.certificate)
+    if p.alignment < 16 and not (longer or p.certificate):
+        return False
+    return not large or waves > _MANY_WAVES or (size == 2 and longer)

@@ -9,6 +9,7 @@ from .problem import Device, Launch, Problem
 from .variants import entry_bytes, key_bytes
 
 __all__ = [
+    "at_once",
     "certify_space",
     "crowded",
     "is_quick",
@@ -49,11 +50,22 @@ def teams_for(p: Problem, device: Device) -> list[tuple[int, int]]:
             best *= 2
         return [(best, 1), *((team, 1) for team in (256, 512) if team != best)]
     most = 1  # blocks of a cluster that the device has room for
-    while device.clusters and most < MOST_BLOCKS and 2 * most * p.rows <= processors:
+    while device.clusters and most < MOST_BLOCKS:
+        if 2 * most * p.rows > at_once(device, 2 * most):
+            break
         most *= 2
     if p.n > 65536 and 4 * most * p.rows < processors:
         return []
     return _whole(p, device, most) if takes_whole(p) else _in_parts(p, device, most)
+
+
+def at_once(device: Device, cluster: int) -> int:
+    """Blocks in clusters, alone on their multiprocessors, for which the device has room at once.
+
+    Multiprocessors of a cluster are of one group. The groups of a device differ, in pairs, and what
+    is left over in each takes no cluster: an H200's 132 have no room for 32 clusters of four.
+    """
+    return device.multiprocessors * (8 if cluster <= 2 else 7) // 8
 
 
 def is_quick(p: Problem) -> bool:

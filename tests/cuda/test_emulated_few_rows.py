@@ -76,6 +76,7 @@ FULL: dict[str, list[list[int]]] = {
 }
 
 
+@pytest.mark.usefixtures("by_queues")
 @pytest.mark.parametrize("promise", FULL)
 def test_buckets_full_of_results(promise: str, tmp_path: Path) -> None:
     where = FULL[promise]

@@ -27,6 +27,7 @@ PROBLEMS = {
     "cut": problem(4, 4099, 20, 700, 3, alignment=4, largest=False, sorted=True),
     "one kept": problem(3, 32768, 40, 4096, 1, "float16"),
     "cut halves": problem(4, 9001, 20, 1500, 2, "int16", alignment=2, largest=False, index_bytes=4),
+    "two blocks": problem(4, 66001, 40, 4096, 1, "float16", alignment=2),
 }
 MORE = {
     "words": problem(4, 4096, 5, 512, 2, "int32"),
@@ -97,19 +98,18 @@ def test_what_others_of_a_bucket_are_ahead_of_is_dropped(
         check(p, DEVICE, few, tmp_path)
 
 
-@pytest.mark.parametrize("team", [512, 1024])
+@pytest.mark.parametrize("team", [512, 1024, 4096])
 @pytest.mark.parametrize("k", [5, 32, 64, 100])
 def test_how_much_reaches_a_bound(team: int, k: int) -> None:
-    """By a bound as quick.cuh has it."""
+    """By a bound as quick.cuh has it, of a block or of a cluster's."""
     assert "quarters = warps >= 32 ? 6 : warps >= 16 ? 5" in source_of("fused")
-    assert loaded._QUARTERS == {32: 6, 16: 5}
     p = problem(64, 32768, k, 2048, 1)
     rng = np.random.default_rng(0)
     counts = []
     for _ in range(200):
         row = rng.standard_normal(p.n, dtype="f4")
         best = row.reshape(-1, team, 4).max((0, 2)).reshape(-1, 32)  # of each thread
-        each = -(-loaded._QUARTERS[team // 32] * k // (4 * team // 32))
+        each = -(-loaded._quarters(team // 32) * k // (4 * team // 32))
         published = np.sort(best)[:, -each]
         bar = np.sort(published)[::-1][-(-k // each) - 1]
         counts.append((row >= bar).sum())
@@ -122,18 +122,25 @@ def test_how_much_reaches_a_bound(team: int, k: int) -> None:
 def test_which_rows_are_loaded() -> None:
     device = Device("sm_90", 132)
 
-    def kernel(*shape: Any, **more: Any) -> tuple[int, int]:
-        """Threads of a block, and lines of each."""
+    def kernel(*shape: Any, **more: Any) -> tuple[int, ...]:
+        """Threads of a block, and lines of each; blocks of a cluster, if there is one."""
         launch = launch_of(problem(*shape, **more), device)
         lines = int(dict(launch.kernel.defines).get("LOADED", "0"))
-        return (launch.block, lines) if lines else (0, 0)
+        cluster = (launch.cluster,) if launch.cluster > 1 else ()
+        return (launch.block, lines, *cluster) if lines else (0, 0)
 
     few = (64, 65536, 64, 1024, 2, "bfloat16")
     assert kernel(*few) == (1024, 8)
     older = launch_of(problem(*few), Device("sm_80", 132))  # without maxima of halves
     assert dict(older.kernel.defines).get("LOADED", "0") == "0"
-    assert kernel(64, 65544, *few[2:]) == (0, 0)  # more lines than there are registers for
-    assert kernel(64, 65537, *few[2:], alignment=2) == (0, 0)
+    assert kernel(64, 65544, *few[2:]) == (1024, 5, 2)  # more lines than one has registers for
+    assert kernel(64, 65537, *few[2:], alignment=2) == (1024, 5, 2)
+    assert kernel(67, 65544, *few[2:]) == (0, 0)
+    assert kernel(32, 131072, *few[2:]) == (1024, 8, 2)
+    assert kernel(28, 131072, 64, 2048, 2) == (1024, 8, 4)
+    assert kernel(29, 131072, 64, 2048, 2) == (0, 0)  # more clusters than find room at once
+    assert kernel(1, 262144, 64, 4096, 2) == (1024, 8, 8)
+    assert kernel(8, 262145, 64, 4096, 2) == (0, 0)
     assert kernel(64, 12288, *few[2:]) == (512, 3)  # fewer threads for shorter rows
     assert kernel(64, 8192, *few[2:]) == (1024, 1)  # but if all have just a line
     assert kernel(200, 32768, *few[2:]) == (512, 8)  # and for two rows to a multiprocessor
@@ -152,6 +159,9 @@ def test_which_rows_are_loaded() -> None:
     assert kernel(100, 16384, 64, 1024, 1, certificate=True) == (0, 0)
     assert kernel(40, 16384, 64, 1024, 1, certificate=True) == (1024, 4)
     assert kernel(60, 32000, 50, 2048, 1) == (1024, 8)
+    assert kernel(5, 131072, 64, 4096, 1, certificate=True) == (0, 0)
+    assert kernel(5, 131072, 64, 4096, 1, repair=True) == (1024, 8, 4)
+    assert kernel(4, 131072, 64, 4096, 1) == (1024, 8, 4)  # would be in stages of their own
 
 
 def test_more_must_reach_the_bound_where_few_do() -> None:

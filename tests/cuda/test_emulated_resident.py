@@ -157,7 +157,8 @@ def test_which_rows_stay_for_the_answer_of_a_plan() -> None:
     assert stays(4096, 8192, 1024, 1, "float32") == never
     assert stays(4096, 8192, 512, 2, "float32") == always
     assert stays(8192, 4096, 512, 2) == always
-    assert stays(2048, 4096, 512, 2) == stays(8192, 2048, 256, 2, "float32") == never
+    assert stays(8192, 4096, 1024, 1) == stays(2048, 4096, 512, 2) == certified
+    assert stays(600, 4096, 512, 2) == stays(8192, 2048, 256, 2, "float32") == never
     # A larger team's, for longer rows.
     assert stays(1024, 32768, 2048, 2) == stays(2048, 32000, 2048, 1) == always
     assert stays(1024, 32000, 2048, 1) == never
@@ -166,15 +167,16 @@ def test_which_rows_stay_for_the_answer_of_a_plan() -> None:
 
 
 def test_one_warp_chooses_where_instructions_count() -> None:
-    def ranked(rows: int, n: int, dtype: str = "bfloat16", **more: object) -> bool:
-        p = problem(rows, n, 64, 1024, 2, dtype, repair=True, **more)
+    def ranked(rows: int, n: int, dtype: str = "bfloat16", k: int = 64, **more: object) -> bool:
+        p = problem(rows, n, k, 1024, 2, dtype, repair=True, **more)
         macros = dict(launch_of(p, Device("sm_90", 132)).kernel.defines)
         assert macros["RESIDENT"] != "0"
         return macros["RANKED"] == "1"
 
     assert ranked(8192, 16384)
-    assert ranked(2048, 8192)  # in hardly two waves
-    assert not ranked(8192, 8192)
+    assert ranked(600, 8192)  # in less than a wave
+    assert not ranked(2048, 8192)
+    assert ranked(2048, 8192, k=32)
     assert ranked(8192, 8192, sorted=True)
     assert not ranked(2048, 4096)
     assert not ranked(2048, 4096, "float32")  # three instructions to compare a pair, not two

@@ -141,6 +141,7 @@ def tied_rows(p: Problem, rng: np.random.Generator) -> np.ndarray:
     return (arr if p.largest else -arr).astype(p.dtype)
 
 
+@pytest.mark.usefixtures("by_queues")
 @pytest.mark.parametrize("name", CASES)
 def test_what_may_tie_with_the_worst_result(name: str, tmp_path: Path) -> None:
     p, device, expected = CASES[name]
@@ -157,6 +158,7 @@ def test_what_may_tie_with_the_worst_result(name: str, tmp_path: Path) -> None:
     assert {macro: int(macros[macro]) for macro in expected} == expected
 
 
+@pytest.mark.usefixtures("by_queues")
 def test_steps_are_left_out_only_where_others_have_work_meanwhile() -> None:
     def coarse(p: Problem) -> bool:
         plan = schedule(p, Device())

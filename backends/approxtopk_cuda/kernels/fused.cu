@@ -9,7 +9,7 @@
 //   CLUSTER > 1      few rows: blocks walk different buckets and leave their candidates in the
 //                    shared memory of the first, which selects.
 //   HELD             few winners: candidates stay in registers, but for those that reach a bound.
-//   LOADED           few rows, few winners: a row is in its threads' registers, see loaded.cuh.
+//   LOADED           few rows, few winners: a row is in its threads' registers, of a block or of a cluster; see loaded.cuh.
 //   RESIDENT         many rows, few winners: a row stays in shared memory, see resident.cuh. What follows either of these
 //                    here is for rows of which too much reaches the bound.
 //   WINNERS          certificate or repair is asked for, which a row's team does at once; see losses.cuh.
@@ -127,7 +127,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
 #if HELD || RESIDENT || LOADED
   ends = ends_of(p, row);
   // Now, and not when time is short: what this needs takes long to come from constant memory.
-  asm volatile("" : "+l"(ends.arr), "+l"(ends.values), "+l"(ends.indices));
+  asm volatile("" : "+l"(ends.arr));
+#if !(LOADED && CLUSTER > 1)  // of a cluster only the first block needs it, much later
+  asm volatile("" : "+l"(ends.values), "+l"(ends.indices));
+#endif
 #endif
 #if HELD
   spaces[team].list.template clear<Team>();
@@ -170,11 +173,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
   const LoadedRow<Team> loaded(p, ends, spaces[team], *(LoadedSpace<Team::warps>*)shared);
   loaded.begin();
   u8* exact = WINNERS && !REPAIR ? p.exact + row : nullptr;
-  asm volatile("" : "+l"(exact));
+  if (CLUSTER == 1) asm volatile("" : "+l"(exact));
 #endif
   await_launch_before();
 #if LOADED
   if (__builtin_expect(loaded.select(exact, written), 1)) return;
+  cluster_arrive();
 #endif
 #if RESIDENT
   const Resident<Team> resident(p, ends, spaces[team], shared);

@@ -12,8 +12,10 @@
 // the k-th. REPAIR is not to drop anything. Where more reaches the bound than there is room for, or less than k of it is left,
 // nothing is given, and what follows in fused.cu has to do it.
 //
+// Of longer rows the blocks of a cluster have a part each, and the first of them the list; see cluster.cuh.
+//
 // From the command line: LOADED (lines of a thread, 0: rows are not loaded), ENDS (0, 1: a row may begin or end within a line),
-// MASKED (0, 1: b is a power of two), WINNERS, REPAIR, TEAM, KB, KEY_SHIFT.
+// MASKED (0, 1: b is a power of two), WINNERS, REPAIR, TEAM, CLUSTER, KB, KEY_SHIFT.
 
 #if LOADED
 // What threads leave each other, besides the list.
@@ -30,13 +32,13 @@ template <int WARPS> struct LoadedSpace {
   static const u32 most = 64, usual = 4;
   Listed dropped[most];  // `usual` of them are there, if only as what is ahead of nothing
   u32 drops;             // how many have been dropped
-  u32 refused;           // whether a warp had too many lines to show
 };
 
 static_assert(sizeof(Key) == 4 && sizeof(LoadedSpace<TEAM / 32>) <= 20240, "what loaded.py reckons with");
 
 template <class Team> struct LoadedRow {
   static const int each = 16 / (int)sizeof(Bits);  // elements of a line
+  static const u32 pitch = CLUSTER * Team::size;   // of a thread's lines
   typedef LoadedSpace<Team::warps> Space;
 
   const Params& p;
@@ -44,14 +46,15 @@ template <class Team> struct LoadedRow {
   SelectSpace<Team::size>& select_space;
   Space& space;
   u32 lead;  // elements of its first line that are in front of the row
+  u32 rank;  // of a thread in the cluster
 
   __device__ LoadedRow(const Params& params, const RowEnds& at, SelectSpace<Team::size>& select, Space& own)
-      : p(params), ends(at), select_space(select), space(own), lead(ENDS ? (u32)((u64)at.arr / sizeof(Bits)) % each : 0) {}
+      : p(params), ends(at), select_space(select), space(own), lead(ENDS ? (u32)((u64)at.arr / sizeof(Bits)) % each : 0), rank(cluster_rank() * Team::size + Team::rank()) {}
 
   // Before a barrier.
   __device__ void begin() const {
     select_space.list.template clear<Team>();
-    if (Team::rank() == 0) space.refused = space.drops = 0;
+    if (Team::rank() == 0) space.drops = 0;
     if (Team::rank() < Space::usual) space.dropped[Team::rank()] = 0;
 #if !REPAIR
     const uint4 none = make_uint4(0, 0, 0, 0);
@@ -66,7 +69,7 @@ template <class Team> struct LoadedRow {
     const u32 length = p.n + lead, whole = length / each;
 #pragma unroll
     for (int i = 0; i < LOADED; ++i) {
-      const u32 at = Team::rank() + i * Team::size;
+      const u32 at = rank + i * pitch;
       const bool first = ENDS && i == 0, last = i + 1 + ENDS >= LOADED;
       if ((!last || at < whole) && !(first && at == 0 && lead)) {
         load_streamed((u32*)lines[i], from + at * each);
@@ -94,7 +97,7 @@ template <class Team> struct LoadedRow {
 #pragma unroll 1
     for (u32 those; (those = __ballot_sync(~0u, bits != 0)) != 0; bits &= bits - 1) {
       const u32 at = shown + __popc(those & before), which = bits && at < Space::room ? __ffs(bits) - 1 : LOADED;
-      if (which < LOADED) space.numbers[warp][at] = (Team::rank() + which * Team::size) * each - lead;
+      if (which < LOADED) space.numbers[warp][at] = (rank + which * pitch) * each - lead;
 #pragma unroll
       for (u32 i = 0; i < LOADED; ++i) store_line_if(which == i, space.lines[warp][at], lines[i]);
       shown += __popc(those);
@@ -111,9 +114,14 @@ template <class Team> struct LoadedRow {
 #endif
   }
 
+  __device__ Quick<Team, CLUSTER> quick() const { return {select_space}; }
+  __device__ u32 reserve(u32 count) const {
+    return CLUSTER > 1 ? quick().reserve(count) : add_shared(&select_space.list.length, count);
+  }
   __device__ u32 bucket_of(u32 index) const { return MASKED ? index & (p.b - 1) : index % p.b; }
 
-  // Lists what reaches `bar` of a warp's lines; best[i] is the best of a thread's i-th.
+  // Lists what reaches `bar` of a warp's lines; best[i] is the best of a thread's i-th. More than there is room for makes the list
+  // longer than that.
   __device__ void list(const Word (&lines)[LOADED][4], const Word (&best)[LOADED], Key bar) const {
     const u32 lane = Team::lane(), warp = Team::warp();
     const Word below = below_of(bar);
@@ -122,7 +130,7 @@ template <class Team> struct LoadedRow {
     for (int i = 0; i < LOADED; ++i) or_if(better_of(best[i], below) != below, bits, 1u << i);
     const u32 shown = show(lines, bits);
     if (shown > Space::room) {
-      if (lane == 0) space.refused = 1;
+      if (lane == 0) reserve(select_space.list.room + 1);
       return;
     }
     __syncwarp();
@@ -135,9 +143,9 @@ template <class Team> struct LoadedRow {
       const bool reaches = key >= bar && i < shown * each && (!ENDS || index < p.n);
       const u32 those = __ballot_sync(~0u, reaches);
       u32 at = 0;
-      if (lane == 0) at = add_shared(&select_space.list.length, __popc(those));
+      if (lane == 0) at = reserve(__popc(those));
       at = __shfl_sync(~0u, at, 0) + __popc(those & ((1u << lane) - 1));
-      if (reaches && at < select_space.list.room) select_space.list.entries[at] = listed(key << KEY_SHIFT, index);
+      quick().put_if(reaches && at < select_space.list.room, at, key << KEY_SHIFT, index);
     }
   }
 
@@ -175,7 +183,8 @@ template <class Team> struct LoadedRow {
     const u32 ahead = Team::warp() < ranking ? select_space.list.template ahead_of<Team>(entry, count) : 0;
     Team::sync();
     const u32 drops = space.drops;
-    if (drops > Space::most || count - drops < p.k) return false;
+    if (drops > Space::most || count - drops < p.k) return tell_others(false);
+    tell_others(true);
     if (i >= count || Team::rank() % sharing) return true;
     u32 moves = 0;
     bool is_dropped = false;
@@ -194,6 +203,26 @@ template <class Team> struct LoadedRow {
   }
 #endif
 
+  // What becomes of a row, from the first block to others of its cluster, which wait for it.
+  __device__ bool tell_others([[maybe_unused]] bool given) const {
+#if CLUSTER > 1
+    if (!given && Team::rank() == 0) select_space.list.length = NOWHERE;
+    cluster_arrive();
+#endif
+    return given;
+  }
+  // By all threads, once others have been told; the first block's memory is there until these know.
+  __device__ bool end([[maybe_unused]] bool given) const {
+#if CLUSTER > 1
+    __syncwarp();
+    cluster_wait();
+    given = load_from_first(&select_space.list.length) <= select_space.list.room;
+    cluster_arrive();
+    cluster_wait();
+#endif
+    return given || quick().refuse();
+  }
+
   // Gives the k best to sink(place, key, index), best first, and tells `exact` whether they are the row's where that is asked.
   // Returns whether it did. Ends without a barrier if so.
   template <class Sink> __device__ bool select(u8* exact, const Sink& sink) const {
@@ -204,19 +233,25 @@ template <class Team> struct LoadedRow {
     Word most = best[0];
 #pragma unroll
     for (int i = 1; i < LOADED; ++i) most = better_of(most, best[i]);
-    const Quick<Team, 1> quick = {select_space};
-    const Key bar = quick.bound(p.wanted, greatest_in(order<Element, LARGEST>(most)));
-    if (bar <= 2) return quick.refuse();  // list() needs a lesser one
+    cluster_wait();
+    const Key bar = quick().bound(p.wanted, greatest_in(order<Element, LARGEST>(most)));
+    if (bar <= 2) return quick().refuse();  // list() needs a lesser one
     list(lines, best, bar);
-    Team::sync();
+    quick().sync();
+    if (cluster_rank() > 0) return end(tell_others(true));
     const u32 count = select_space.list.length;
-    if (space.refused || count > select_space.list.room) return quick.refuse();
 #if REPAIR
-    select_space.list.template rank<Team>(count, p.k, 0, sink);
-    return true;
+    const bool fits = count <= select_space.list.room;
 #else
-    if (count * select_space.list.template sharing<Team>() > Team::size) return quick.refuse();
-    return give(exact, count, sink) || quick.refuse();
+    const bool fits = count * select_space.list.template sharing<Team>() <= Team::size && count <= select_space.list.room;
+#endif
+    if (!fits) return end(tell_others(false));
+#if REPAIR
+    tell_others(true);
+    select_space.list.template rank<Team>(count, p.k, 0, sink);
+    return end(true);
+#else
+    return end(give(exact, count, sink));
 #endif
   }
 };
