@@ -1,4 +1,4 @@
-"""Run the interpreted suite: in processes of its own, since Triton decides at the first import."""
+"""Run the interpreted suite: in a process of its own, since Triton decides at the first import."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ SUITE = Path(__file__).parent / "interpreted"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", sorted(SUITE.glob("test_*.py")), ids=lambda path: path.stem)
 @pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="this is that process")
-def test_interpreted_suite(part: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(part)]
+def test_interpreted_suite() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(SUITE)]
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
