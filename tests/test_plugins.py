@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
+import processes
 import pytest
-from processes import install, python
+from processes import install
 
 GOOD = """
 import approxtopk
@@ -81,6 +85,17 @@ for warning in heard:
     print("heard", warning.category.__name__, str(warning.message).replace(chr(10), " "))
 print("works", *names)
 """
+
+#: To import them takes some seconds, which whoever asks for all backends would wait for.
+WITHOUT_FRAMEWORKS = """
+import sys
+sys.modules.update(dict.fromkeys(("torch", "numba", "triton", "cupy")))
+"""
+
+
+def python(site: Path, code: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """As if no framework were installed: plug-ins are what this is about."""
+    return processes.python(site, WITHOUT_FRAMEWORKS + code, **env)
 
 
 @pytest.fixture(scope="module")
