@@ -74,7 +74,7 @@ def exact_kernels(arch: str) -> list[Kernel]:
 )
 def test_kernels_compile_without_spills(arch: str, count: int) -> None:
     kernels = exact_kernels(arch)
-    check_spills(kernels[:: len(kernels) // count], arch)
+    check_spills(kernels[:: len(kernels) // count][:count], arch)
 
 
 @pytest.mark.exhaustive
@@ -137,7 +137,7 @@ def test_shared_memory_is_enough_for_what_kernels_declare(
     ("shape", "dtype", "promise"),
     [
         ((1024, 50257, 50, 2560, 1), "float32", "certificate"),
-        ((300, 65536, 300, 1024, 2), "bfloat16", "repair"),
+        ((300, 65536, 300, 512, 2), "bfloat16", "repair"),
         ((4096, 16384, 64, 1024, 2), "float64", "certificate"),
     ],
 )
