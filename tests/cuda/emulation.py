@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,22 +22,39 @@ from approxtopk_cuda.variants import Kernel
 SIZE_OF_CLUSTER = 16 * 8 + 2 * 4
 
 
+COMMAND = (
+    *("g++", "-Og", "-std=c++17", "-w", "-fPIC"),
+    "-U_FORTIFY_SOURCE",  # which takes jumps between stacks for faults
+)
+EMULATOR = Path(__file__).parent / "emulator.cpp"
+
+
 @functools.cache
-def build(kernel: Kernel, folder: Path) -> Path:
+def headers(folder: Path) -> Path:
+    """The emulator's headers, compiled: they take as long as a kernel."""
+    found = folder / "headers.hpp"
+    found.write_text("\n".join(re.findall("#include <.*>", EMULATOR.read_text())))
+    compile_with("-x", "c++-header", str(found), "-o", f"{found}.gch")
+    return found
+
+
+@functools.cache
+def build(kernel: Kernel, text: str, folder: Path) -> Path:
     """A kernel as a shared library of the host."""
-    name = f"{kernel.entry}{abs(hash(kernel))}"
-    source = folder / f"{name}.cu"
-    source.write_text(source_of(kernel.source).replace("extern __shared__", "extern"))
-    library = folder / f"{name}.so"
-    command = ["g++", "-Og", "-std=c++17", "-w", "-shared", "-fPIC", "-fno-gnu-unique"]
-    command.append("-U_FORTIFY_SOURCE")  # which takes jumps between stacks for faults
-    command += ["-o", str(library)]
-    command += [f"-D{name}={value}" for name, value in kernel.defines]
-    command += [f'-DKERNEL_SOURCES="{source}"', f"-DENTRY={kernel.entry}"]
-    command.append(str(Path(__file__).parent / "emulator.cpp"))
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+    name = f"{kernel.entry}{abs(hash((kernel, text)))}"
+    source, whole, library = (folder / f"{name}.{ending}" for ending in ("cu", "cpp", "so"))
+    source.write_text(text.replace("extern __shared__", "extern"))
+    macros = {**dict(kernel.defines), "KERNEL_SOURCES": f'"{source}"', "ENTRY": kernel.entry}
+    lines = [f'#include "{headers(folder)}"']  # before any macro, or they aren't what was compiled
+    lines += [f"#define {name} {value}" for name, value in macros.items()]
+    whole.write_text("\n".join([*lines, f'#include "{EMULATOR}"\n']))
+    compile_with("-shared", "-fno-gnu-unique", str(whole), "-o", str(library))
     return library
+
+
+def compile_with(*options: str) -> None:
+    result = subprocess.run([*COMMAND, *options], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 def without_fall_back(monkeypatch: pytest.MonkeyPatch, selects: str) -> None:
@@ -52,8 +70,11 @@ def without_fall_back(monkeypatch: pytest.MonkeyPatch, selects: str) -> None:
 
 
 def start(launch: Launch, params: Any, folder: Path) -> None:
-    """Run all blocks of a launch; those of a cluster in turns, each in a copy of the library."""
-    library = build(launch.kernel, folder)
+    """Run all blocks of a launch; those of a cluster in turns, each in a copy of the library.
+
+    Libraries lie beside the folder of a test, so that others find them.
+    """
+    library = build(launch.kernel, source_of(launch.kernel.source), folder.parent)
     if launch.cluster == 1:
         ctypes.CDLL(str(library)).run(params, launch.grid)
         return
