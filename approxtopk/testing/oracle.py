@@ -1,13 +1,13 @@
-"""Bucketed top-k by brute force: loops, tuples and one explicit comparison, nothing clever.
+"""Bucketed top-k by brute force: loops, tuples and Python's own sort, nothing clever.
 
-It shares no code and no idea with any backend, the NumPy reference included: no keys, no bit
-operations, no arrays. A row is a list of Python numbers, an element is a pair (value, index).
+It shares no code and no idea with any backend, the NumPy reference included: no bit operations, no
+arrays. A row is a list of Python numbers, an element is a pair (value, index).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cmp_to_key
+from operator import itemgetter
 
 Number = int | float
 Element = tuple[Number, int]
@@ -31,12 +31,15 @@ def before(one: Element, other: Element, largest: bool) -> bool:
 
 
 def best_first(elements: Sequence[Element], largest: bool) -> list[Element]:
-    """All elements in the order of selection."""
+    """All elements in the order of selection, which is that of `before`.
 
-    def compare(one: Element, other: Element) -> int:
-        return -1 if before(one, other, largest) else 1
-
-    return sorted(elements, key=cmp_to_key(compare))
+    Python's sort leaves equal elements in their order, also in reverse; NaN it can't compare.
+    """
+    by_index = sorted(elements, key=itemgetter(1))
+    numbers = [element for element in by_index if element[0] == element[0]]
+    nans = [element for element in by_index if element[0] != element[0]]
+    numbers.sort(key=itemgetter(0), reverse=largest)
+    return nans + numbers if largest else numbers + nans
 
 
 def buckets(n: int, b: int, interleaved: bool) -> list[list[int]]:

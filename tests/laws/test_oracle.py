@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -21,6 +21,15 @@ def test_the_order() -> None:
     assert oracle.exact(row, 7, largest=True) == [1, 5, 4, 6, 0, 3, 2]
     assert oracle.exact(row, 7, largest=False) == [2, 0, 3, 6, 4, 1, 5]
     assert oracle.ranks(row) == [1, 4, 0, 1, 3, 4, 2]
+
+
+@pytest.mark.parametrize("largest", [True, False])
+def test_the_order_is_that_of_an_explicit_comparison(largest: bool) -> None:
+    for row in product((*VALUES, -0.0), repeat=5):
+        for places in ((0, 1, 2, 3, 4), (3, 0, 4, 2, 1)):
+            order = oracle.best_first(list(zip(row, places, strict=True)), largest)
+            assert sorted(i for _, i in order) == [0, 1, 2, 3, 4]
+            assert all(oracle.before(*pair, largest) for pair in combinations(order, 2))
 
 
 def test_buckets() -> None:
