@@ -103,7 +103,7 @@ def lines(p: Problem, threads: int) -> int:
 
 def space() -> int:
     """Bytes of `LoadedSpace` of loaded.cuh."""
-    return _SHOWN * (_LINE + 4) + (_CELLS + _LISTED) * 4 + _DROPPED * 8 + 16
+    return _SHOWN * (_LINE + 4) + (_CELLS + _LISTED + MOST_BLOCKS) * 4 + _DROPPED * 8 + 16
 
 
 def wanted(p: Problem, threads: int) -> int:
@@ -172,6 +172,8 @@ def _has_room(p: Problem, team: int, cluster: int) -> bool:
     threads = team * cluster
     reach = _reaching(p, threads, wanted(p, threads))
     listed = _LISTED if p.repair else min(_LISTED, team // _SHARING)
-    if _at_most(reach) > listed or _at_most(reach / (threads // 32)) > _SHOWN // (team // 32):
+    if _at_most(reach / cluster) > listed // cluster:  # each block has its own places
+        return False
+    if _at_most(reach / (threads // 32)) > _SHOWN // (team // 32):
         return False
     return p.repair or _at_most(_dropped(p, reach)) <= _DROPPED

@@ -205,6 +205,7 @@ inline void store_remote_if(bool does, unsigned to, unsigned long long x) {
 inline void store_remote_16_bytes(unsigned to, const unsigned (&words)[4]) { std::memcpy(&at_remote<char>(to), words, 16); }
 template <class T> inline void load_remote(T& x, unsigned from) { x = at_remote<T>(from); }
 inline unsigned add_remote(unsigned to, unsigned x) { return atomicAdd(&at_remote<unsigned>(to), x); }
+inline void add_only_remote(unsigned to, unsigned x) { add_remote(to, x); }
 inline unsigned count_remote(unsigned to) { return add_remote(to, 1); }
 inline void max_remote(unsigned to, unsigned x) {
   if (at_remote<unsigned>(to) < x) at_remote<unsigned>(to) = x;

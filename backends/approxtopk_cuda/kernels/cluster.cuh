@@ -40,6 +40,8 @@ __device__ inline u32 add_remote(u32 to, u32 x) {
   return before;
 }
 
+// Adds x, and waits for nothing.
+__device__ inline void add_only_remote(u32 to, u32 x) { asm volatile("red.shared::cluster.add.u32 [%0], %1;" ::"r"(to), "r"(x) : "memory"); }
 // Adds 1 and returns what was there; see count_shared().
 __device__ inline u32 count_remote(u32 to) {
   u32 before;

@@ -12,7 +12,8 @@
 // the k-th. REPAIR is not to drop anything. Where more reaches the bound than there is room for, or less than k of it is left,
 // nothing is given, and what follows in fused.cu has to do it.
 //
-// Of longer rows the blocks of a cluster have a part each, and the first of them the list; see cluster.cuh.
+// Of longer rows the blocks of a cluster have a part each, and the first of them the list; see cluster.cuh. Each block has places
+// of its own there, so that it need not ask which are taken: those that stay empty are behind all others.
 //
 // From the command line: LOADED (lines of a thread, 0: rows are not loaded), ENDS (0, 1: a row may begin or end within a line),
 // MASKED (0, 1: b is a power of two), WINNERS, REPAIR, TEAM, CLUSTER, KB, KEY_SHIFT.
@@ -32,13 +33,15 @@ template <int WARPS> struct LoadedSpace {
   static const u32 most = 64, usual = 4;
   Listed dropped[most];  // `usual` of them are there, if only as what is ahead of nothing
   u32 drops;             // how many have been dropped
+  u32 counts[CLUSTER];   // of elements that each block has listed; may be more than there is room for
 };
 
-static_assert(sizeof(Key) == 4 && sizeof(LoadedSpace<TEAM / 32>) <= 20240, "what loaded.py reckons with");
+static_assert(sizeof(Key) == 4 && sizeof(LoadedSpace<TEAM / 32>) <= 20272, "what loaded.py reckons with");
 
 template <class Team> struct LoadedRow {
   static const int each = 16 / (int)sizeof(Bits);  // elements of a line
   static const u32 pitch = CLUSTER * Team::size;   // of a thread's lines
+  static const u32 room = decltype(SelectSpace<Team::size>::list)::room / CLUSTER;  // of a block
   typedef LoadedSpace<Team::warps> Space;
 
   const Params& p;
@@ -55,6 +58,7 @@ template <class Team> struct LoadedRow {
   __device__ void begin() const {
     select_space.list.template clear<Team>();
     if (Team::rank() == 0) space.drops = 0;
+    if (Team::rank() < CLUSTER) space.counts[Team::rank()] = 0;
     if (Team::rank() < Space::usual) space.dropped[Team::rank()] = 0;
 #if !REPAIR
     const uint4 none = make_uint4(0, 0, 0, 0);
@@ -115,8 +119,12 @@ template <class Team> struct LoadedRow {
   }
 
   __device__ Quick<Team, CLUSTER> quick() const { return {select_space}; }
+  // Of a block's places in the list, which are every CLUSTER-th, reserves so many, for a warp. There may be fewer.
   __device__ u32 reserve(u32 count) const {
-    return CLUSTER > 1 ? quick().reserve(count) : add_shared(&select_space.list.length, count);
+#if CLUSTER > 1
+    add_only_remote(remote(space.counts + cluster_rank(), 0), count);
+#endif
+    return add_shared(&select_space.list.length, count);
   }
   __device__ u32 bucket_of(u32 index) const { return MASKED ? index & (p.b - 1) : index % p.b; }
 
@@ -130,7 +138,7 @@ template <class Team> struct LoadedRow {
     for (int i = 0; i < LOADED; ++i) or_if(better_of(best[i], below) != below, bits, 1u << i);
     const u32 shown = show(lines, bits);
     if (shown > Space::room) {
-      if (lane == 0) reserve(select_space.list.room + 1);
+      if (lane == 0) reserve(room + 1);
       return;
     }
     __syncwarp();
@@ -145,19 +153,20 @@ template <class Team> struct LoadedRow {
       u32 at = 0;
       if (lane == 0) at = reserve(__popc(those));
       at = __shfl_sync(~0u, at, 0) + __popc(those & ((1u << lane) - 1));
-      quick().put_if(reaches && at < select_space.list.room, at, key << KEY_SHIFT, index);
+      quick().put_if(reaches && at < room, at * CLUSTER + cluster_rank(), key << KEY_SHIFT, index);
     }
   }
 
 #if !REPAIR
   // Tells what of a list was dropped, by threads of whole warps: each of them has a place to look after, as far as there are.
-  __device__ void drop(u32 count, u32 place) const {
+  __device__ void drop(u32 places, u32 place) const {
     const Listed* const entries = select_space.list.entries;
-    const Listed entry = entries[place < count ? place : 0];
+    const Listed entry = entries[place < places ? place : 0];
+    const bool there = place < places && (CLUSTER == 1 || entry);
     const u32 bucket = bucket_of(index_of(entry)), cell = bucket % Space::cells;
-    if (place < count) space.before[place] = atomicExch(space.last + cell, place + 1);
-    sync_some((count + 31) / 32 * 32);
-    if (place >= count) return;
+    if (there) space.before[place] = atomicExch(space.last + cell, place + 1);
+    sync_some((places + 31) / 32 * 32);
+    if (!there) return;
     u32 ahead = 0;
 #pragma unroll 1
     for (u32 next = space.last[cell]; next; next = space.before[next - 1]) {
@@ -169,23 +178,24 @@ template <class Team> struct LoadedRow {
     if (at < Space::most) space.dropped[at] = entry;
   }
 
-  // The best of a list but for what was dropped, and whether this is worse. False, and nothing given, where that leaves too few.
-  template <class Sink> __device__ bool give(u8* exact, u32 count, const Sink& sink) const {
-    const u32 sharing = select_space.list.template sharing<Team>(), ranking = (count * sharing + 31) / 32;
+  // The best of so many listed in so many places, but for what was dropped, and whether this is worse. False, and nothing given,
+  // where that leaves too few.
+  template <class Sink> __device__ bool give(u8* exact, u32 listed, u32 places, const Sink& sink) const {
+    const u32 sharing = select_space.list.template sharing<Team>(), ranking = (places * sharing + 31) / 32;
     const u32 i = Team::rank() / sharing;
-    const Listed entry = select_space.list.entries[i < count ? i : 0];
+    const Listed entry = select_space.list.entries[i < places ? i : 0];
     // By the last warps, which have nothing to compare if others suffice for that.
-    const u32 first = Team::size - (count + 31) / 32 * 32;
+    const u32 first = Team::size - (places + 31) / 32 * 32;
     if (Team::rank() >= first)
-      drop(count, Team::rank() - first);
+      drop(places, Team::rank() - first);
     else
       sync_alone();
-    const u32 ahead = Team::warp() < ranking ? select_space.list.template ahead_of<Team>(entry, count) : 0;
+    const u32 ahead = Team::warp() < ranking ? select_space.list.template ahead_of<Team>(entry, places) : 0;
     Team::sync();
     const u32 drops = space.drops;
-    if (drops > Space::most || count - drops < p.k) return tell_others(false);
+    if (drops > Space::most || listed - drops < p.k) return tell_others(false);
     tell_others(true);
-    if (i >= count || Team::rank() % sharing) return true;
+    if (i >= places || Team::rank() % sharing) return true;
     u32 moves = 0;
     bool is_dropped = false;
     const auto follow = [&](Listed other) { count_better(moves, other, entry), is_dropped |= other == entry; };
@@ -239,19 +249,20 @@ template <class Team> struct LoadedRow {
     list(lines, best, bar);
     quick().sync();
     if (cluster_rank() > 0) return end(tell_others(true));
-    const u32 count = select_space.list.length;
-#if REPAIR
-    const bool fits = count <= select_space.list.room;
-#else
-    const bool fits = count * select_space.list.template sharing<Team>() <= Team::size && count <= select_space.list.room;
-#endif
-    if (!fits) return end(tell_others(false));
+    u32 listed = 0, longest = 0;  // of blocks' shares of the list
+#pragma unroll
+    for (int block = 0; block < CLUSTER; ++block) {
+      const u32 own = CLUSTER > 1 ? space.counts[block] : select_space.list.length;
+      listed += own, longest = Wholes::greater(longest, own);
+    }
+    const u32 places = CLUSTER * longest;
+    if (longest > room || (!REPAIR && places * select_space.list.template sharing<Team>() > Team::size)) return end(tell_others(false));
 #if REPAIR
     tell_others(true);
-    select_space.list.template rank<Team>(count, p.k, 0, sink);
+    select_space.list.template rank<Team>(places, p.k, 0, sink);
     return end(true);
 #else
-    return end(give(exact, count, sink));
+    return end(give(exact, listed, places, sink));
 #endif
   }
 };
