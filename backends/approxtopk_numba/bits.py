@@ -39,6 +39,25 @@ def order(dtype: str, largest: bool) -> Order:
     return Order(bits, None if infinity is None else bits.type(infinity), bits.type(flip))
 
 
+class _Writable:
+    """The memory of an array, said to be writable."""
+
+    def __init__(self, arr: _Array) -> None:
+        self.arr = arr  # which lives as long
+        interface = arr.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
+
+
+def flat_bits(elements: _Array, bits: np.dtype[Any]) -> _Array:
+    """Contiguous elements as the kernels read them, in one dimension.
+
+    The kernels write to none, but for a read-only array, another type to Numba, they would be
+    compiled anew. So it comes as one that could be written to, of the same memory.
+    """
+    flat = elements.reshape(-1).view(bits)
+    return flat if flat.flags.writeable else np.asarray(_Writable(flat))
+
+
 def order_keys(elements: _Array, order: Order) -> _Array:
     """What `order_key` does, for an array of bits."""
     keys = elements

@@ -12,7 +12,7 @@ from approxtopk import Request
 from approxtopk_numpy.keys import UintArray
 from approxtopk_numpy.pieces import BINS, Array, Bound, Found, Looks, Piece, Places, T
 
-from .bits import order, order_keys
+from .bits import flat_bits, order, order_keys
 from .counting import count_candidates, take_candidates
 from .intrinsics import PACE
 from .launch import look_keys, look_width
@@ -88,5 +88,5 @@ def _told(piece: Piece, low: int, high: int) -> tuple[Any, ...]:
     how = order(request.dtype, request.largest)
     buckets = request.n, request.b, look_width(request), request.interleaved, (0,) * request.kb
     keys = np.empty(look_keys(request), how.bits)
-    told = piece.elements.view(how.bits), *buckets, how.infinity, how.flip, keys
+    told = flat_bits(piece.elements, how.bits), *buckets, how.infinity, how.flip, keys
     return *told, how.bits.type(low), how.bits.type(high)

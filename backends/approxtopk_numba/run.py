@@ -12,7 +12,7 @@ from approxtopk import Request
 from approxtopk_numpy.long_row import select_in_pieces
 from approxtopk_numpy.memory import room
 
-from .bits import Order, order, sort_rows
+from .bits import Order, flat_bits, order, sort_rows
 from .exact import select_exactly
 from .kernels import finish_row, select_rows, stage1_part
 from .launch import STEPS, TILE_BYTES, Launch, launch, whole_rows
@@ -63,7 +63,7 @@ def run(
     bfloat16 may come as one of uint16.
     """
     this = job(request)
-    x, found = arr.reshape(-1).view(this.bits), values.reshape(-1).view(this.bits)
+    x, found = flat_bits(arr, this.bits), values.reshape(-1).view(this.bits)
     if this.alone:
         _run_rows(this, x, found, indices.reshape(-1), exact, this.rows)
         return
@@ -88,7 +88,7 @@ def run_in_pieces(
 def _select(row: _Array, request: Request) -> tuple[_Array, _Array]:
     this = job(request, whole=True)
     values, indices = np.empty(request.k, row.dtype), np.empty(request.k, np.int64)
-    _run_rows(this, row.view(this.bits), values.view(this.bits), indices, UNASKED, 1)
+    _run_rows(this, flat_bits(row, this.bits), values.view(this.bits), indices, UNASKED, 1)
     return values, indices
 
 

@@ -111,6 +111,76 @@ def test_int32_indices_and_out() -> None:
     np.testing.assert_array_equal(got.values, expected.values)
 
 
+def test_read_only_arrays_are_nothing_else_to_compile(
+    many_threads: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However they lie and whichever kernel reads them; nothing is written to them."""
+    from approxtopk_numba import backend, counting, exact, kernels
+
+    def signatures() -> list[int]:
+        modules = (kernels, exact, counting)
+        compiled = [one for module in modules for one in vars(module).values()]
+        return [len(one.signatures) for one in compiled if hasattr(one, "signatures")]
+
+    def answers(arr: np.ndarray, in_pieces: bool) -> list[np.ndarray]:
+        if in_pieces:
+            monkeypatch.setattr(backend, "block_rows", lambda *_: (1, 7))
+        ways = ({"b": 100, "kb": 2}, {"b": 100, "kb": 2, "interleaved": False}, {"recall": 1.0})
+        found = [approxtopk.topk(arr, 20, backend="numba", sorted=True, **how) for how in ways]
+        return [part for pair in found for part in pair]
+
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((4, 6000), dtype=np.float32)
+    np.save(tmp_path / "rows.npy", rows)
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    bits = rows.view(np.uint32)
+    frozen = rows.copy()
+    frozen.flags.writeable = False
+    pairs = [
+        (rows, frozen),
+        (rows, mapped),
+        (rows[0], mapped[0]),  # threads share it
+        (rows[:, ::2], frozen[:, ::2]),
+        (rows[:, ::-1], mapped[:, ::-1]),
+        (np.repeat(rows[:1], 3, axis=0), np.broadcast_to(rows[0], (3, 6000))),
+        (np.repeat(rows[:, :1], 6000, axis=1), np.broadcast_to(rows[:, :1], (4, 6000))),
+    ]
+    for in_pieces in (False, True):
+        expected = [answers(writable, in_pieces) for writable, _ in pairs]
+        before = signatures()
+        assert sum(before) > 0
+        for (_, read_only), wanted in zip(pairs, expected, strict=True):
+            assert not read_only.flags.writeable
+            for got, want in zip(answers(read_only, in_pieces), wanted, strict=True):
+                np.testing.assert_array_equal(got, want)
+            assert not read_only.flags.writeable
+        assert signatures() == before
+    assert (rows.view(np.uint32) == bits).all()
+    assert frozen.tobytes() == mapped.tobytes() == rows.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "float16", "bfloat16", "float64"])
+@pytest.mark.parametrize("size", [0, 7])
+def test_read_only_elements_are_not_copied(dtype: str, size: int) -> None:
+    """And live as long as what the kernels read."""
+    from approxtopk_numba.bits import flat_bits
+
+    if dtype == "bfloat16":
+        made = np.arange(size).astype(pytest.importorskip("ml_dtypes").bfloat16)
+    else:
+        made = np.arange(size).astype(dtype)
+    arr = np.broadcast_to(made, (1, size))
+    bits = np.dtype(f"u{arr.itemsize}")
+    flat = flat_bits(arr, bits)
+    assert flat.flags.writeable
+    assert flat.flags.c_contiguous
+    assert flat.dtype == bits
+    assert size == 0 or np.shares_memory(flat, made)
+    expected = made.view(bits).copy()
+    del arr, made
+    np.testing.assert_array_equal(flat, expected)
+
+
 CACHED = """
 import numpy
 from approxtopk import Request

@@ -31,12 +31,11 @@ def backend(request: pytest.FixtureRequest) -> Subject:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave to exhaustive runs what Numba compiles for a quarter of a minute each.
 
-    Queues of every length, for NumPy arrays and CPU tensors, and read-only arrays: the same
-    functions for each type more.
+    Queues of every length, for NumPy arrays and CPU tensors: the same functions for each type more.
     """
     for item in items:
         chosen = getattr(item, "callspec", None)
         of = chosen.params if chosen else {}
         compiled = of.get("backend") in ("numba", "torch") and of.get("dtype") != "float32"
-        if compiled and str(of.get("edge", "")).endswith(("every kb", "read-only")):
+        if compiled and str(of.get("edge", "")).endswith("every kb"):
             item.add_marker(pytest.mark.exhaustive)
