@@ -67,7 +67,7 @@ def take_candidates(
     b,
     width,
     interleaved,
-    levels,
+    kb,
     infinity,
     flip,
     keys,
@@ -97,7 +97,7 @@ def take_candidates(
                 mask &= mask - np.uint64(1)
                 key = order_key(load(x, i), infinity, flip)
                 bucket = i - start if interleaved else panel
-                if width > 0 and was_dropped(key, keys, bucket, b, levels):
+                if width > 0 and was_dropped(key, keys, bucket, b, kb):
                     continue
                 back -= 0 if key > high else 1
                 at = front if key > high else back

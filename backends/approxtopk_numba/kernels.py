@@ -42,6 +42,9 @@ inlined = njit(nogil=True, forceinline=True)
 #: The rest, put together by Numba, so that it isn't compiled twice.
 glue = njit(nogil=True, inline="always")
 
+#: What is the same for queues of every length, so that it is compiled once for all of them.
+apart = njit(nogil=True)
+
 count_regions = glue(launch.count_regions)
 
 
@@ -67,14 +70,12 @@ def select_rows(
         Scratch: best, used, tops, and the lanes if a bucket has several.
     """
     kb = len(levels)
-    tops = (kb + 1) * b
     for row in range(begin, end):
         base = row * n
         keep(x, base, n, b, width, interleaved, levels, infinity, flip, keys)
-        floor, ties = threshold(keys, 0, kb * b, k)
-        search = (n, k, b, width, interleaved, tops, levels)
+        search = (n, k, b, np.int64(kb), width)  # what is constant would be part of a type
         out = (values, indices, row * k, exact.size > 0)
-        proved = _take(x, base, search, floor, ties, keys, out, infinity, flip)
+        proved = _find_winners(x, base, search, interleaved, keys, out, infinity, flip)
         if exact.size:
             store(exact, row, proved)
 
@@ -111,14 +112,13 @@ def finish_row(
 ):
     """What is left to do for a long row after all of its `stage1_part`; see `select_rows`."""
     kb = len(levels)
-    tops = (kb + 1) * b
-    clear(keys, 0, tops)
+    clear(keys, 0, (kb + 1) * b)
     for part in range(parts):
         _merge(keys, lanes + part * kb * width, width, keys, b, 0, b, levels)
-    floor, ties = threshold(keys, 0, kb * b, k)
-    search = (n, k, b, width, True, tops, levels)
-    out = (values, indices, 0, exact.size > 0)
-    proved = _take(x, 0, search, floor, ties, keys, out, infinity, flip)
+    search = (n, k, b, np.int64(kb), width)
+    first, interleaved = np.int64(0), np.bool_(True)
+    out = (values, indices, first, exact.size > 0)
+    proved = _find_winners(x, first, search, interleaved, keys, out, infinity, flip)
     if exact.size:
         store(exact, 0, proved)
 
@@ -234,15 +234,17 @@ def _count(keys, first, size, floor):
     return total
 
 
-@glue
-def _take(x, base, search, floor, ties, keys, out, infinity, flip):
+@apart
+def _find_winners(x, base, search, interleaved, keys, out, infinity, flip):
     """Find the winners, in the order of the index, where stage 1 noted good enough a key.
 
     To `certify` goes on until all such places were seen; 1 if no element that its bucket dropped
     is better than the worst winner, so that the answer is exact.
     """
-    n, k, b, width, interleaved, tops, levels = search
+    n, k, b, kb, width = search
     values, indices, at, certify = out
+    floor, ties = threshold(keys, 0, kb * b, k)
+    tops = (kb + 1) * b
     tile = TILE_BYTES // x.itemsize
     grouped = n // (STEPS * width) * STEPS
     tiles = (width + tile - 1) // tile
@@ -279,7 +281,7 @@ def _take(x, base, search, floor, ties, keys, out, infinity, flip):
                     tie = key == floor
                     if tie and ties == 0:
                         continue
-                    dropped = was_dropped(key, keys, bucket, b, levels)
+                    dropped = was_dropped(key, keys, bucket, b, kb)
                     if dropped:
                         if best_at < 0 or key > best:
                             best, best_at = key, i
@@ -304,16 +306,16 @@ def _take(x, base, search, floor, ties, keys, out, infinity, flip):
 
 
 @glue
-def was_dropped(key, keys, bucket, b, levels):
+def was_dropped(key, keys, bucket, b, kb):
     """Whether its bucket dropped an element; asked once for each, in the order of the index."""
-    kb = len(levels)
     used = kb * b + bucket
     last = load(keys, used - b)
     dropped = key < last
     if key == last:  # of these the bucket kept the first few
-        equal = 0
-        for level in range(kb):
-            equal += 1 if load(keys, level * b + bucket) == last else 0
+        equal, place = 1, used - 2 * b  # from the last on they get no worse
+        while place >= 0 and load(keys, place) == last:
+            equal += 1
+            place -= b
         count = np.int64(load(keys, used))
         dropped = count >= equal
         store(keys, used, count if dropped else count + 1)

@@ -73,6 +73,7 @@ class NumbaLooks(Looks):
         told = _told(piece, low, high)
         if not request.exact:  # stage 1, without which it isn't known what is kept
             count_candidates(*told, 8 * request.itemsize - 1, np.zeros(3, np.int64))
+        told = *told[:5], request.kb, *told[6:]  # it isn't compiled for every length of queues
         size = PACE + min(most, request.n)
         panel = first = 0
         while first < request.n:
