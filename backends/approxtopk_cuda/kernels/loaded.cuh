@@ -34,6 +34,7 @@ template <int WARPS> struct LoadedSpace {
   Listed dropped[most];  // `usual` of them are there, if only as what is ahead of nothing
   u32 drops;             // how many have been dropped
   u32 counts[CLUSTER];   // of elements that each block has listed; may be more than there is room for
+  u32 refused;           // whether the first block has given nothing
 };
 
 static_assert(sizeof(Key) == 4 && sizeof(LoadedSpace<TEAM / 32>) <= 20272, "what loaded.py reckons with");
@@ -59,6 +60,7 @@ template <class Team> struct LoadedRow {
     select_space.list.template clear<Team>();
     if (Team::rank() == 0) space.drops = 0;
     if (Team::rank() < CLUSTER) space.counts[Team::rank()] = 0;
+    if (CLUSTER > 1 && Team::rank() == 0) space.refused = 0;
     if (Team::rank() < Space::usual) space.dropped[Team::rank()] = 0;
 #if !REPAIR
     const uint4 none = make_uint4(0, 0, 0, 0);
@@ -216,19 +218,22 @@ template <class Team> struct LoadedRow {
   // What becomes of a row, from the first block to others of its cluster, which wait for it.
   __device__ bool tell_others([[maybe_unused]] bool given) const {
 #if CLUSTER > 1
-    if (!given && Team::rank() == 0) select_space.list.length = NOWHERE;
+    if (!given) {
+      const u32 other = Team::rank();
+      if (cluster_rank() == 0 && other > 0 && other < CLUSTER) store_remote(remote(&space.refused, other), 1u);
+      __syncwarp();
+    }
     cluster_arrive();
 #endif
     return given;
   }
-  // By all threads, once others have been told; the first block's memory is there until these know.
-  __device__ bool end([[maybe_unused]] bool given) const {
+  // By all threads, once others have been told. The first block does not wait for these: nobody needs its memory any more.
+  __device__ bool end(bool given) const {
 #if CLUSTER > 1
+    if (given && cluster_rank() == 0) return true;
     __syncwarp();
     cluster_wait();
-    given = load_from_first(&select_space.list.length) <= select_space.list.room;
-    cluster_arrive();
-    cluster_wait();
+    given = given && !space.refused;
 #endif
     return given || quick().refuse();
   }
