@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 import approxtopk
-from approxtopk.exactness import most_read_again, read_again, repair_probability, tail
+from approxtopk.exactness import (
+    flagged_if_missed,
+    flagged_in_groups,
+    hides_more,
+    most_read_again,
+    read_again,
+    read_in_groups,
+    repair_probability,
+    tail,
+)
 from approxtopk.testing import adversaries
 from approxtopk_numpy import reference
 from approxtopk_numpy.keys import order_keys
@@ -87,6 +96,34 @@ def test_what_is_expected_is_measured(n, k, b, kb):
     error = read.std() / math.sqrt(rows)
     assert abs(read.mean() - plan.read_again) <= 5 * error + 0.02 * plan.read_again
     assert read.max() <= most_read_again(n, k, b, kb)
+
+
+@pytest.mark.parametrize(("n", "k", "b", "kb"), [*PLANS[1::2], (512, 96, 64, 2)])
+def test_what_hides_something_is_measured(n, k, b, kb):
+    """On random permutations: groups of buckets that dropped something better than the last."""
+    rows, plan = 1000, (n, k, b, kb)
+    rng = np.random.default_rng([*plan, 1])
+    keys = rng.permuted(np.tile(np.arange(n, dtype=np.uint32), (rows, 1)), axis=1)
+    answer = reference.select(keys, k, b, kb, True)
+    row, place = np.nonzero(reference.hidden(keys, answer, b, kb, True))
+    hides = np.zeros((rows, b), bool)
+    hides[row, place % b] = True
+    flagged = reference.flagged(keys, answer, b, kb, True)
+    size = np.array(sizes(n, b))
+
+    def check(read, expected):
+        error = read.std() / math.sqrt(rows)
+        assert abs(read.mean() - expected) <= 5 * error + 0.1 * expected
+
+    for group in (1, 4):
+        any_hides = np.array([hides[:, i : i + group].any(1) for i in range(0, b, group)]).T
+        those = any_hides.repeat(group, axis=1)[:, :b]
+        check(those @ size, read_in_groups(*plan, group))
+        check((flagged & those) @ size, flagged_in_groups(*plan, group))
+    check(flagged @ size * hides.any(1), flagged_if_missed(*plan))
+    hidden = np.bincount(row, minlength=rows)
+    for most in (1, 5, 20):
+        assert abs((hidden > most).mean() - hides_more(*plan, most)) < 0.1
 
 
 def test_no_order_has_more_read_again_than_the_most():
