@@ -156,20 +156,50 @@ def test_nothing_is_read_again_where_nothing_can_be_missed():
     for n, k, b, kb in ((100, 0, 10, 1), (100, 5, 10, 5), (100, 50, 100, 1), (100, 90, 10, 10)):
         assert repair_probability(n, k, b, kb) == 0
         assert read_again(n, k, b, kb) == 0
+        if k:
+            assert read_in_groups(n, k, b, kb, 4) == flagged_in_groups(n, k, b, kb, 4) == 0
+            assert flagged_if_missed(n, k, b, kb) == 0
     none = approxtopk.plan(0, 0)
     assert (none.repair_probability, none.read_again) == (0, 0)
 
 
-def test_explain_tells_both():
+@pytest.mark.parametrize("says", [True, False])
+def test_explain_tells_both(says, monkeypatch):
+    """What the backend says is read again; flagged buckets where it says nothing."""
+    from approxtopk_numpy.backend import NumpyBackend
+
+    if not says:
+        monkeypatch.setattr(NumpyBackend, "read_again", approxtopk.Backend.read_again)
     array = np.zeros((128, 65536), np.float32)
-    why = approxtopk.explain(array, 64, b=2048, kb=2, recall=1.0)
+    how = {"b": 2048, "kb": 2, "backend": "numpy"}
+    why = approxtopk.explain(array, 64, recall=1.0, **how)
     plan = approxtopk.plan(65536, 64, b=2048, kb=2, recall=1.0)
     assert why.repair_probability == plan.repair_probability == pytest.approx(0.0088, abs=1e-4)
-    assert why.read_again_bytes == pytest.approx(128 * 4 * plan.read_again)
-    assert "0.0088 of them expected to be repaired" in str(why)
-    asked = approxtopk.explain(array, 64, b=2048, kb=2, certificate=True)
-    assert "0.0088 of them expected to be not certified" in str(asked)
-    assert "read again" not in str(approxtopk.explain(array, 64, b=2048, kb=2))
+    flagged = pytest.approx(128 * 4 * plan.read_again)
+    assert why.read_again_bytes == (0 if says else flagged)
+    told = "nothing" if says else "14857 bytes"
+    assert f"0.0088 of them expected to need more than b and kb find, {told} read" in str(why)
+    asked = approxtopk.explain(array, 64, certificate=True, **how)
+    assert asked.read_again_bytes == why.read_again_bytes
+    assert f"0.0088 of them expected to be not certified, {told} read again" in str(asked)
+
+
+def test_nothing_is_read_again_where_nobody_asks():
+    """Where nothing is to be certified or exact, or nothing can be missed, no backend is asked."""
+
+    def judged(n=100, kb=2, **how):
+        return approxtopk.Request((4, n), "float32", "cpu", 1, 9, 20, kb, **how).judged
+
+    assert judged(exact=True)
+    assert judged(certificate=True)
+    assert not judged()
+    assert not judged(exact=True, kb=5)
+    assert not judged(n=40, certificate=True)
+    assert not approxtopk.Request((0, 100), "int8", "cpu", 1, 9, 20, 2, exact=True).judged
+    plain = approxtopk.explain(np.zeros((128, 65536), np.float32), 64, b=2048, kb=2)
+    assert plain.read_again_bytes == 0
+    assert plain.repair_probability > 0
+    assert "read again" not in str(plain)
 
 
 def test_exact_plans():
