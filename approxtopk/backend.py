@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields, replace
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
+from .exactness import read_again
+
 __all__ = ["ArrayInfo", "Backend", "BackendSpec", "Request"]
 
 #: Types that can be selected from, by the names that NumPy, torch and CuPy share.
@@ -110,6 +112,11 @@ class Request:
     def repairs(self) -> bool:
         """Whether an exact answer is asked for that stages 1 and 2 alone may miss."""
         return self.exact and not self.lossless
+
+    @cached_property
+    def judged(self) -> bool:
+        """Whether answers that stages 1 and 2 alone may miss are to be exact, or certified."""
+        return (self.exact or self.certificate) and not (self.empty or self.lossless)
 
     def by_whole_rows(self) -> Request:
         """The same request by exact selection of whole rows: every element is a candidate."""
@@ -231,6 +238,16 @@ class Backend:
     def workspace(self, request: Request) -> int:
         """Bytes of extra memory that the request needs besides its output."""
         return 0
+
+    def read_again(self, request: Request) -> float:
+        """Bytes of all rows that its certificates or exact answers are expected to read again.
+
+        Besides what it takes to select, on randomly ordered distinct values. Asked only for a
+        request that is `judged`. By default it is the elements of flagged buckets, which are what
+        has to be read where nothing is known of what was dropped.
+        """
+        again = read_again(request.n, request.k, request.b, request.kb)
+        return request.rows * request.itemsize * again
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,12 @@ values the number X of elements of a bucket of s that are among the best t is hy
     P(it drops one of the true top-k) = P(X > kb),  t = k
     P(it is flagged) = P(X >= kb),  t = T - 1,  where τ is the T-th best of the row
 
+The answer tells which buckets are flagged. Some of them *hide* something, having dropped an element
+that is better than τ; which do, only who keeps track of what is dropped can know:
+
+    P(it hides something) = P(X > kb),  t = T - 1, or k if that is more: where any is hidden,
+                                        τ is behind the k-th
+
 Two things are approximations, both of no account near recall 1. T is taken as the number that
 fills the answer in expectation, ``sum over buckets of E[min(kb, X)] = k`` with t = T; it is k where
 nothing is dropped. And a row is taken to keep its top-k as if its buckets did so independently:
@@ -41,6 +47,35 @@ def read_again(n: int, k: int, b: int, kb: int) -> float:
     better = place_of_worst(n, k, b, kb) - 1
     expected = sum(count * s * tail(kb, n, better, s) for count, s in _sizes(n, b) if s > kb)
     return min(expected, float(most_read_again(n, k, b, kb)))
+
+
+def read_in_groups(n: int, k: int, b: int, kb: int, group: int) -> float:
+    """Expected number of elements in groups of so many buckets, where one of these hides any."""
+    chances = _chances(n, k, b, kb)
+    expected = sum(elements * any_of(group, hides) for elements, _, hides in chances)
+    return min(expected, float(n), float(group * most_read_again(n, k, b, kb)))
+
+
+def flagged_in_groups(n: int, k: int, b: int, kb: int, group: int) -> float:
+    """Expected number of elements in flagged buckets of such groups."""
+    expected = 0.0
+    for elements, flagged, hides in _chances(n, k, b, kb):
+        expected += elements * (hides + (flagged - hides) * any_of(group - 1, hides))
+    return min(expected, float(most_read_again(n, k, b, kb)))
+
+
+def flagged_if_missed(n: int, k: int, b: int, kb: int) -> float:
+    """Expected number of elements in flagged buckets of rows that hide any; 0 for other rows."""
+    missed, expected = repair_probability(n, k, b, kb), 0.0
+    for elements, flagged, hides in _chances(n, k, b, kb):
+        expected += elements * (hides + (flagged - hides) * missed)
+    return min(expected, float(most_read_again(n, k, b, kb)))
+
+
+def hides_more(n: int, k: int, b: int, kb: int, most: int) -> float:
+    """Probability that a row hides more than so many elements, as if these were independent."""
+    mean = place_of_worst(n, k, b, kb) - k
+    return math.erfc((most + 0.5 - mean) / math.sqrt(2 * mean)) / 2 if mean else 0.0
 
 
 def most_read_again(n: int, k: int, b: int, kb: int) -> int:
@@ -107,6 +142,23 @@ def tail(x: int, n: int, k: int, s: int) -> float:
         p *= x * (rest + x) / ((k - x + 1) * (s - x + 1))
         x -= 1
     return max(0.0, 1.0 - total)
+
+
+def any_of(number: int, probability: float) -> float:
+    """Probability that of so many independent events any happens."""
+    if probability >= 1.0:
+        return float(number > 0)
+    return -math.expm1(number * math.log1p(-probability))
+
+
+def _chances(n: int, k: int, b: int, kb: int) -> list[tuple[int, float, float]]:
+    """Elements of all buckets of a size; the probabilities that one is flagged, and hides any."""
+    better = max(k, place_of_worst(n, k, b, kb) - 1)
+    return [
+        (count * s, tail(kb, n, better, s), tail(kb + 1, n, better, s))
+        for count, s in _sizes(n, b)
+        if s > kb
+    ]
 
 
 def _sizes(n: int, b: int) -> list[tuple[int, int]]:

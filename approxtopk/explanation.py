@@ -25,13 +25,14 @@ class Explanation:
     expected_recall : float
         The plan's; on randomly ordered values.
     repair_probability : float
-        The share of rows whose true top-k the two stages are expected to miss, on randomly ordered
-        values: repaired if the answer is to be exact, otherwise without a certificate.
+        The share of rows whose true top-k the plan's two stages are expected to miss, on randomly
+        ordered values. They get no certificate, unless the answer is to be exact.
     read_again_bytes : float
-        Bytes of all rows expected to be read again for a certificate or repair by that plan, where
-        a backend reads flagged buckets and no more. The CUDA kernels read fewer of them on random
-        data, CPU backends read every array twice and nothing again, and what selects from whole
-        rows instead reads these.
+        Bytes of all rows that the backend expects to read again for certificates, or to make
+        answers exact, besides what it takes to select; on randomly ordered distinct values. 0 where
+        neither is asked for, and where to select is to know: from whole rows, from rows in
+        registers or in shared memory, or by the second look at an array that CPU backends take to
+        find any winners. Ties and other orders can make it more.
     workspace_bytes : int
         Extra memory besides the output.
     certificate : bool
@@ -60,10 +61,12 @@ class Explanation:
             f"recall     {self.expected_recall:.6f} expected" + (", exact" * plan.exact),
         ]
         if self.repair_probability and (plan.exact or self.certificate):
-            missed = "repaired" if plan.exact else "not certified"
+            wrong = "need more than b and kb find" if plan.exact else "be not certified"
+            read = round(self.read_again_bytes)
+            again = f"{read} bytes" if read else "nothing"
             lines.append(
-                f"rows       {self.repair_probability:.3g} of them expected to be {missed}, "
-                f"{self.read_again_bytes:.0f} bytes read again"
+                f"rows       {self.repair_probability:.3g} of them expected to {wrong}, "
+                f"{again} read again"
             )
         lines.append(f"workspace  {self.workspace_bytes} bytes")
         lines += [f"not {name}: {reason}" for name, reason in self.passed_over.items()]
@@ -123,7 +126,7 @@ def explain(
         plan=plan,
         expected_recall=plan.recall,
         repair_probability=plan.repair_probability,
-        read_again_bytes=request.rows * plan.read_again * request.itemsize,
+        read_again_bytes=call.backend.read_again(request) if request.judged else 0.0,
         workspace_bytes=call.backend.workspace(request),
         certificate=request.certificate,
         passed_over=dict(call.passed_over),

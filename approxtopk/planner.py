@@ -66,7 +66,11 @@ class Plan:
 
     @property
     def read_again(self) -> float:
-        """Expected number of elements of a row read again, for its certificate or its repair."""
+        """Expected number of elements of a row that are in flagged buckets.
+
+        These can hide one of the true top-k, as far as the answer tells, on randomly ordered
+        values. Backends that know more read fewer of them again; see `approxtopk.explain`.
+        """
         return read_again(self.n, self.k, self.b, self.kb) if self.n else 0.0
 
 

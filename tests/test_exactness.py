@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 import approxtopk
-from approxtopk.exactness import most_read_again, read_again, repair_probability, tail
+from approxtopk.exactness import (
+    flagged_if_missed,
+    flagged_in_groups,
+    hides_more,
+    most_read_again,
+    read_again,
+    read_in_groups,
+    repair_probability,
+    tail,
+)
 from approxtopk.testing import adversaries
 from approxtopk_numpy import reference
 from approxtopk_numpy.keys import order_keys
@@ -89,6 +98,34 @@ def test_what_is_expected_is_measured(n, k, b, kb):
     assert read.max() <= most_read_again(n, k, b, kb)
 
 
+@pytest.mark.parametrize(("n", "k", "b", "kb"), [*PLANS[1::2], (512, 96, 64, 2)])
+def test_what_hides_something_is_measured(n, k, b, kb):
+    """On random permutations: groups of buckets that dropped something better than the last."""
+    rows, plan = 1000, (n, k, b, kb)
+    rng = np.random.default_rng([*plan, 1])
+    keys = rng.permuted(np.tile(np.arange(n, dtype=np.uint32), (rows, 1)), axis=1)
+    answer = reference.select(keys, k, b, kb, True)
+    row, place = np.nonzero(reference.hidden(keys, answer, b, kb, True))
+    hides = np.zeros((rows, b), bool)
+    hides[row, place % b] = True
+    flagged = reference.flagged(keys, answer, b, kb, True)
+    size = np.array(sizes(n, b))
+
+    def check(read, expected):
+        error = read.std() / math.sqrt(rows)
+        assert abs(read.mean() - expected) <= 5 * error + 0.1 * expected
+
+    for group in (1, 4):
+        any_hides = np.array([hides[:, i : i + group].any(1) for i in range(0, b, group)]).T
+        those = any_hides.repeat(group, axis=1)[:, :b]
+        check(those @ size, read_in_groups(*plan, group))
+        check((flagged & those) @ size, flagged_in_groups(*plan, group))
+    check(flagged @ size * hides.any(1), flagged_if_missed(*plan))
+    hidden = np.bincount(row, minlength=rows)
+    for most in (1, 5, 20):
+        assert abs((hidden > most).mean() - hides_more(*plan, most)) < 0.1
+
+
 def test_no_order_has_more_read_again_than_the_most():
     fullest = 0.0
     for case in adversaries("float32", 64, seed=2):
@@ -119,20 +156,50 @@ def test_nothing_is_read_again_where_nothing_can_be_missed():
     for n, k, b, kb in ((100, 0, 10, 1), (100, 5, 10, 5), (100, 50, 100, 1), (100, 90, 10, 10)):
         assert repair_probability(n, k, b, kb) == 0
         assert read_again(n, k, b, kb) == 0
+        if k:
+            assert read_in_groups(n, k, b, kb, 4) == flagged_in_groups(n, k, b, kb, 4) == 0
+            assert flagged_if_missed(n, k, b, kb) == 0
     none = approxtopk.plan(0, 0)
     assert (none.repair_probability, none.read_again) == (0, 0)
 
 
-def test_explain_tells_both():
+@pytest.mark.parametrize("says", [True, False])
+def test_explain_tells_both(says, monkeypatch):
+    """What the backend says is read again; flagged buckets where it says nothing."""
+    from approxtopk_numpy.backend import NumpyBackend
+
+    if not says:
+        monkeypatch.setattr(NumpyBackend, "read_again", approxtopk.Backend.read_again)
     array = np.zeros((128, 65536), np.float32)
-    why = approxtopk.explain(array, 64, b=2048, kb=2, recall=1.0)
+    how = {"b": 2048, "kb": 2, "backend": "numpy"}
+    why = approxtopk.explain(array, 64, recall=1.0, **how)
     plan = approxtopk.plan(65536, 64, b=2048, kb=2, recall=1.0)
     assert why.repair_probability == plan.repair_probability == pytest.approx(0.0088, abs=1e-4)
-    assert why.read_again_bytes == pytest.approx(128 * 4 * plan.read_again)
-    assert "0.0088 of them expected to be repaired" in str(why)
-    asked = approxtopk.explain(array, 64, b=2048, kb=2, certificate=True)
-    assert "0.0088 of them expected to be not certified" in str(asked)
-    assert "read again" not in str(approxtopk.explain(array, 64, b=2048, kb=2))
+    flagged = pytest.approx(128 * 4 * plan.read_again)
+    assert why.read_again_bytes == (0 if says else flagged)
+    told = "nothing" if says else "14857 bytes"
+    assert f"0.0088 of them expected to need more than b and kb find, {told} read" in str(why)
+    asked = approxtopk.explain(array, 64, certificate=True, **how)
+    assert asked.read_again_bytes == why.read_again_bytes
+    assert f"0.0088 of them expected to be not certified, {told} read again" in str(asked)
+
+
+def test_nothing_is_read_again_where_nobody_asks():
+    """Where nothing is to be certified or exact, or nothing can be missed, no backend is asked."""
+
+    def judged(n=100, kb=2, **how):
+        return approxtopk.Request((4, n), "float32", "cpu", 1, 9, 20, kb, **how).judged
+
+    assert judged(exact=True)
+    assert judged(certificate=True)
+    assert not judged()
+    assert not judged(exact=True, kb=5)
+    assert not judged(n=40, certificate=True)
+    assert not approxtopk.Request((0, 100), "int8", "cpu", 1, 9, 20, 2, exact=True).judged
+    plain = approxtopk.explain(np.zeros((128, 65536), np.float32), 64, b=2048, kb=2)
+    assert plain.read_again_bytes == 0
+    assert plain.repair_probability > 0
+    assert "read again" not in str(plain)
 
 
 def test_exact_plans():

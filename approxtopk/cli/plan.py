@@ -19,8 +19,9 @@ def plan(
 ) -> None:
     """Show the plans for K out of N elements, one per queue length, and which is the cheapest.
 
-    At recall 1, instead of the recall: how many rows are expected to need repair, and what is read
-    again.
+    At recall 1, instead of the recall: how many rows are expected to need repair, and what part of
+    a row is in buckets that may hide something, to be read again. Backends may know more, and
+    read less; approxtopk.explain asks them.
     """
     with one_line_errors():
         chosen = planner.plan(n, k, recall=recall)

@@ -9,12 +9,16 @@ from typing import NamedTuple
 from approxtopk import Request
 from approxtopk.backend import itemsize_of
 
+from .again import elements_read_again
 from .driver import DriverError, Load, OutputLayout, Program, device_of, load
 from .exactness import settle
 from .launch import schedule
 from .problem import Problem, Schedule
 
-__all__ = ["Programs", "Strided", "describe", "make_program", "refuses", "rows_of", "workspace"]
+__all__ = [
+    *("Programs", "Strided", "describe", "make_program", "read_again", "refuses", "rows_of"),
+    "workspace",
+]
 
 _INDEX_BYTES = {"int64": 8, "int32": 4}
 
@@ -82,7 +86,7 @@ def refuses(request: Request) -> str | None:
     if request.empty:
         return None
     try:
-        decision = _expected_schedule(request)
+        _, decision = _expected(request)
     except DriverError as error:
         return str(error)
     return decision if isinstance(decision, str) else None
@@ -90,13 +94,21 @@ def refuses(request: Request) -> str | None:
 
 def workspace(request: Request) -> int:
     """Bytes of scratch memory for a contiguous array."""
-    decision = _expected_schedule(request)
+    _, decision = _expected(request)
     return 0 if request.empty or isinstance(decision, str) else decision.scratch_bytes
+
+
+def read_again(request: Request) -> float:
+    """Bytes of a contiguous array's rows expected to be read again; see `approxtopk.Backend`."""
+    problem, decision = _expected(request)
+    if isinstance(decision, str):
+        return 0.0
+    return request.rows * request.itemsize * elements_read_again(problem, decision)
 
 
 def describe(request: Request) -> str:
     """What will run for a contiguous array, in a few words."""
-    decision = _expected_schedule(request)
+    _, decision = _expected(request)
     return decision if isinstance(decision, str) else f"CUDA: {decision.name}"
 
 
@@ -160,13 +172,13 @@ def _layout(p: Problem, rows: Rows, axis: int, values: Strided, indices: Strided
     )
 
 
-def _expected_schedule(request: Request) -> Schedule | str:
-    """The schedule for a contiguous, aligned array."""
+def _expected(request: Request) -> tuple[Problem, Schedule | str]:
+    """The problem that a contiguous, aligned array makes, and its schedule."""
     strides, outputs = _contiguous(request.shape), _contiguous(request.out_shape)
     rows = _collapse(request.shape, request.axis, (strides, outputs, outputs))
     assert rows is not None, "a contiguous array has an outer and an inner dimension at most"
     problem = _problem(request, rows, strides[request.axis], 0)
-    return schedule(problem, device_of(_ordinal(request)))
+    return problem, schedule(problem, device_of(_ordinal(request)))
 
 
 def _ordinal(request: Request) -> int:

@@ -74,6 +74,9 @@ class CupyBackend(Backend):
     def workspace(self, request: Request) -> int:
         return strided.workspace(request)
 
+    def read_again(self, request: Request) -> float:
+        return strided.read_again(request)
+
 
 def _memory(arr: Any) -> Memory:
     view = foreign.borrow(arr)

@@ -33,6 +33,9 @@ class Way(Protocol):
     def workspace(self, request: Request) -> int:
         """Bytes of extra memory."""
 
+    def read_again(self, request: Request) -> float:
+        """Bytes expected to be read again; see `approxtopk.Backend`."""
+
 
 class TorchBackend(TensorBackend):
     """Torch tensors on any device."""
@@ -56,6 +59,9 @@ class TorchBackend(TensorBackend):
 
     def workspace(self, request: Request) -> int:
         return _way(request)[0].workspace(request)
+
+    def read_again(self, request: Request) -> float:
+        return _way(request)[0].read_again(request)
 
 
 @lru_cache(maxsize=4096)

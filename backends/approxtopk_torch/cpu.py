@@ -21,6 +21,7 @@ _numba = NumbaBackend()
 refuses = _numba.refuses
 kernel = _numba.kernel
 workspace = _numba.workspace
+read_again = _numba.read_again
 
 
 def topk(arr: Tensor, request: Request, out: Pair | None = None) -> Tensors:

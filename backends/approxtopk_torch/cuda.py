@@ -7,10 +7,10 @@ from torch import Tensor
 
 from approxtopk import Request
 from approxtopk_cuda import CompileError, compiler, strided
-from approxtopk_cuda.strided import Programs, Strided, workspace
+from approxtopk_cuda.strided import Programs, Strided, read_again, workspace
 from approxtopk_cuda.strided import describe as kernel
 
-__all__ = ["kernel", "refuses", "topk", "workspace"]
+__all__ = ["kernel", "read_again", "refuses", "topk", "workspace"]
 
 _INDEX = {"int64": torch.int64, "int32": torch.int32}
 

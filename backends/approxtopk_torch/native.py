@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from approxtopk import Request
+from approxtopk.exactness import repair_probability
 
 from . import groups
 from .keys import best_first, order_keys, pack, packable
@@ -121,6 +122,14 @@ def workspace(request: Request) -> int:
     if length is None:
         return rows * (request.n * 24 + request.candidates * 32)
     return rows * (request.n // length + request.k * length) * 40
+
+
+def read_again(request: Request) -> float:
+    """Bytes expected to be read again: of rows that are selected from anew, as a whole."""
+    if _group_length(request) is not None or not request.repairs:
+        return 0.0
+    missed = repair_probability(request.n, request.k, request.b, request.kb)
+    return request.rows * missed * request.n * request.itemsize
 
 
 def _group_length(request: Request) -> int | None:

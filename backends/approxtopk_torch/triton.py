@@ -12,6 +12,7 @@ from approxtopk_triton.backend import TritonBackend
 _triton = TritonBackend()
 topk = _triton.select
 workspace = _triton.workspace
+read_again = _triton.read_again
 
 
 def refuses(request: Request) -> str | None:

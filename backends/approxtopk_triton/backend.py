@@ -77,6 +77,9 @@ class TritonBackend(TensorBackend):
     def workspace(self, request: Request) -> int:
         return sum(_contiguous(request).workspaces.values())
 
+    def read_again(self, request: Request) -> float:
+        return request.rows * request.itemsize * policy.elements_read_again(request)
+
 
 def _layout(request: Request, strides: tuple[int, ...]) -> Layout | None:
     return row_layout(request.shape, request.axis, request.k, strides)

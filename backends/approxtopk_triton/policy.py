@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from approxtopk import Request
+from approxtopk.exactness import flagged_if_missed, hides_more, read_again
 
 from .layout import Layout
 
@@ -113,6 +114,24 @@ def repaired(request: Request) -> int:
     """
     length = max(256, ceil_pow2(2 * request.k))
     return length if length <= chunk(request) and request.n <= MOST_READ_AGAIN else 0
+
+
+def elements_read_again(request: Request) -> float:
+    """Elements of a row that are expected to be read again for a certificate, or an exact answer.
+
+    Those of flagged buckets, and where these hide any, once more to gather it. Where that is too
+    much for one program's registers the row is read instead, for each two bits of a key at most.
+    """
+    request = served(request)
+    if request.lossless or not (request.exact or request.certificate):
+        return 0.0
+    plan = request.n, request.k, request.b, request.kb
+    again = read_again(*plan)
+    if request.exact:
+        more = hides_more(*plan, repaired(request) - request.k)
+        again += (1.0 - more) * flagged_if_missed(*plan)
+        again += more * request.n * (4 * request.itemsize + 1)
+    return again
 
 
 def direct(request: Request) -> bool:

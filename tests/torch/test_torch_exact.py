@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from answers import bits, tensor
@@ -96,6 +98,40 @@ def test_out_is_a_pair(device) -> None:
     assert result.values is out[0]
     assert result.indices is out[1]
     assert torch.equal(result.exact, certified(arr).exact)
+
+
+def test_what_torch_operations_read_again(monkeypatch) -> None:
+    """Rows that have no certificate, for an exact answer, where groups don't tell."""
+    taken = []
+
+    def counted(rows, request, select=native.select_by_buckets):
+        taken.append(rows.numel())
+        return select(rows, request)
+
+    monkeypatch.setattr(native, "select_by_buckets", counted)
+    monkeypatch.setattr(native, "_group_length", lambda request: None)
+    arr = torch.rand(3000, 100, generator=torch.Generator().manual_seed(0))
+    plain = approxtopk.Request(arr.shape, "float32", "cpu", 1, 6, 8, 2)
+    certified, exact = replace(plain, certificate=True), replace(plain, exact=True)
+    for request in (plain, certified, exact):
+        taken.clear()
+        native.topk(arr, request)
+        first, *again = taken
+        assert first == arr.numel()
+        if request is exact:
+            assert 4 * sum(again) == pytest.approx(native.read_again(request), rel=0.1)
+        else:
+            assert not again
+            assert native.read_again(request) == 0
+    monkeypatch.setattr(native, "_group_length", lambda request: 2)
+    assert native.read_again(exact) == 0
+
+
+def test_who_selects_is_asked(monkeypatch) -> None:
+    """A tensor on the CPU is Numba's, or one for torch's own operations."""
+    monkeypatch.setattr("approxtopk_torch.cpu.read_again", lambda request: 7.0)
+    asked = approxtopk.explain(torch.zeros(40, 100), 6, certificate=True, backend="torch", **PLAN)
+    assert asked.read_again_bytes == (7 if "keys first" in asked.kernel else 0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.bfloat16])

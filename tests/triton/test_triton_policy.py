@@ -7,6 +7,7 @@ import re
 import pytest
 
 from approxtopk import Request
+from approxtopk.exactness import flagged_if_missed, read_again
 from approxtopk_triton import policy, schedule
 from approxtopk_triton.layout import Layout, contiguous_strides, row_layout
 from approxtopk_triton.policy import Config, Device
@@ -104,6 +105,27 @@ def test_refusals(
     reason = policy.refusal(Request(shape, "float32", "cuda:0", 1, k, b, kb, **more))
     assert reason is not None
     assert re.search(says, reason)
+
+
+def test_what_is_read_again() -> None:
+    """Flagged buckets, once more if they hide any; the row for each two bits if that is much."""
+
+    def told(n: int, k: int, b: int, kb: int, dtype: str = "float32", **how: bool) -> float:
+        request = Request((3, n), dtype, "cuda:0", 1, k, b, kb, **how)
+        return policy.elements_read_again(request)
+
+    usual = 65536, 64, 2048, 2
+    assert told(*usual) == 0
+    flagged = told(*usual, certificate=True)
+    assert flagged == read_again(*usual)
+    assert told(*usual, exact=True) == flagged + flagged_if_missed(*usual)
+    assert flagged < told(*usual, exact=True) < 1.1 * flagged
+    assert told(2**21, 64, 2048, 2, exact=True) == 0  # too long: by whole rows
+    assert told(1000, 4, 100, 4, exact=True) == 0
+    all_hide = 65536, 200, 200, 1
+    for dtype, passes in (("float32", 17), ("bfloat16", 9)):
+        more = told(*all_hide, dtype, exact=True) - told(*all_hide, dtype, certificate=True)
+        assert more == pytest.approx(passes * 65536)
 
 
 def test_nothing_is_refused_where_there_is_nothing_to_select() -> None:

@@ -188,6 +188,10 @@ def test_gradients_and_explain() -> None:
     told = approxtopk.explain(arr.detach(), 5, b=16, kb=1, backend="triton")
     assert told.kernel
     assert told.workspace_bytes >= 0
+    assert told.read_again_bytes == 0
+    how = {"b": 16, "kb": 1, "backend": "triton", "certificate": True}
+    flagged = approxtopk.plan(64, 5, b=16, kb=1).read_again
+    assert approxtopk.explain(arr.detach(), 5, **how).read_again_bytes == 3 * 4 * flagged
 
 
 def test_configurations_agree() -> None:
