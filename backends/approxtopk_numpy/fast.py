@@ -8,17 +8,31 @@ both cases the first ones win.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from approxtopk import Request
+from approxtopk.exactness import place_of_worst
 
-from .keys import UintArray, order_keys
-from .stage1 import SLOW, Reader, keep_interleaved, keep_runs, part
+from .reaching import (
+    Kept,
+    Reaching,
+    buckets_of,
+    falling,
+    kept_by,
+    kept_of,
+    kth_best,
+    raised,
+    reaching,
+    reaching_in_few,
+    winners,
+)
+from .stage1 import SLOW, Reader, keep_interleaved, keep_runs
 
 _Array = NDArray[Any]
 _Booleans = NDArray[np.bool_]
@@ -28,28 +42,11 @@ _Integers = NDArray[np.integer[Any]]
 #: looks at all of them instead.
 CROWD = 8
 
-#: Where no more than one bucket in that many has an element that reaches the bar, these alone are
-#: looked at again. Elements and their places take no more memory than to look at all.
-FEW = 16
-
-#: The part of a row that is looked at first, to see whether all are alike.
-FIRST_PART = 16
+#: Standard deviations of what buckets drop that there is room for.
+DEVIATIONS = 4
 
 #: A row of that many neighbours is read at full speed.
 FEWEST_BUCKETS = 2048
-
-
-class Reaching(NamedTuple):
-    """Elements at least as good as the bar of their row, in the order of row and index."""
-
-    row: NDArray[np.int32]
-    i: _Integers
-    key: UintArray
-    bar: UintArray  #: one key a row, which at least k of its elements reach
-
-    def only(self, these: _Booleans) -> Reaching:
-        """Some of them, below the same bars."""
-        return Reaching(self.row[these], self.i[these], self.key[these], self.bar)
 
 
 def select(values: _Array, request: Request) -> tuple[_Integers, _Booleans]:
@@ -65,43 +62,90 @@ def select(values: _Array, request: Request) -> tuple[_Integers, _Booleans]:
         Of any number of rows.
     """
     with np.errstate(invalid="ignore"):  # comparing a signalling NaN
-        best, exact = ascending(values, request)
+        best, keys, exact = ascending(values, request)
     if request.sorted:
-        keys = order_keys(np.take_along_axis(values, best, axis=1), request.largest)
-        best = np.take_along_axis(best, np.argsort(~keys, axis=1, kind="stable"), axis=1)
+        best = np.take_along_axis(best, np.argsort(falling(keys), axis=1, kind="stable"), axis=1)
     return best, exact
 
 
-def ascending(values: _Array, request: Request) -> tuple[_Integers, _Booleans]:
-    """`select` in the order of the index.
+def ascending(values: _Array, request: Request) -> tuple[_Integers, _Array, _Booleans]:
+    """`select` in the order of the index, and what tells which are better: greater keys.
 
     The whole true top-k reaches the bar of the candidates, kept by its buckets or not: an exact
     answer is the best of what does, and another is exact if nothing better was left out of it.
     """
     exact = np.ones(len(values), dtype=np.bool_)
-    request = as_solved(request)
-    found = None if request.lossless else reaching_the_candidates(values, request)
+    reached, was_kept = by_own_buckets(values, request) or by_all_buckets(values, request)
+    kept = raised(reached if was_kept is None else reached.only(was_kept), request.k)
+    best, keys = winners(kept, request.k)
+    if request.certificate and was_kept is not None:
+        exact[rows_missing(reached, ~was_kept, best, keys)] = False
+    return best, keys, exact
+
+
+def rows_missing(reached: Reaching, dropped: _Booleans, best: _Integers, keys: _Array) -> _Integers:
+    """The rows whose answer, with its keys, something that was dropped is better than."""
+    lost = np.flatnonzero(dropped)
+    row, key = reached.row[lost], reached.key[lost]
+    worst = keys.min(axis=1)
+    better = key > worst[row]
+    ties = np.flatnonzero(key == worst[row])
+    if len(ties):  # of equals the first ones win
+        last = np.where(keys == worst[:, None], best, 0).max(axis=1)
+        better[ties] = reached.i[lost[ties]] < last[row[ties]]
+    missing: _Integers = row[better]
+    return missing
+
+
+def by_own_buckets(values: _Array, request: Request) -> tuple[Reaching, _Booleans | None] | None:
+    """What reaches a bar, found by the buckets that cost least, and what of it was kept.
+
+    No more is missing from these than is expected to have been dropped. None where that would
+    leave fewer than are wanted, or so much that all elements are no more work.
+    """
+    own = as_solved(request)
+    if not own.exact or own.lossless:
+        return None
+    found = reaching_the_candidates(values, own)
     if found is None:
-        return winners(among_all(values, request), request.k)[0], exact
-    reached, kept = found
-    del found
+        return None
+    reached, _ = found
     if request.exact:
-        return winners(raised(reached, request.k), request.k)[0], exact
-    assert kept is not None  # since it isn't exact
-    was_kept = kept_by(kept, buckets_of(reached, request), reached.key)
-    dropped = reached.only(~was_kept) if request.certificate else None
-    reached = reached.only(was_kept)
-    best, last = winners(reached, request.k)
-    if dropped is not None:
-        row, i, key, bar = dropped
-        exact[row[(key > bar[row]) | ((key == bar[row]) & (i < last[row]))]] = False
-    return best, exact
+        return reached, None
+    was_kept = kept_of(reached, request)
+    if np.bincount(reached.row[was_kept], minlength=len(values)).min() < request.k:
+        return None
+    return reached, was_kept
 
 
+def by_all_buckets(values: _Array, request: Request) -> tuple[Reaching, _Booleans | None]:
+    """The same by the buckets asked for, or from all elements."""
+    if request.exact or request.lossless:
+        return among_all(values, request), None
+    found = reaching_the_candidates(values, request)
+    assert found is not None  # since it isn't exact
+    reached, kept = found
+    assert kept is not None
+    return reached, kept_by(kept, buckets_of(reached, request), reached.key)
+
+
+@lru_cache(maxsize=4096)
 def as_solved(request: Request) -> Request:
-    """A request with the buckets that it is solved by."""
-    exact = request.exact or request.lossless
-    return by_cheapest_buckets(request) if exact else request
+    """A request with the buckets that it is solved by.
+
+    An exact one's, or those of a greater `k`: what has a place in an answer is also among the best
+    so many of the row, if no more of these are dropped than that leaves.
+    """
+    if request.exact or request.lossless:
+        return by_cheapest_buckets(request)
+    n, k, b, kb = request.n, request.k, request.b, request.kb
+    dropped = place_of_worst(n, k, b, kb) - k + 1
+    enough = k + dropped + math.ceil(DEVIATIONS * math.sqrt(dropped))
+    if enough < n:
+        own = by_cheapest_buckets(replace(request, k=enough, exact=True))
+        if not own.lossless:
+            return own
+    return request
 
 
 @lru_cache(maxsize=4096)
@@ -120,23 +164,9 @@ def among_all(values: _Array, request: Request) -> Reaching:
     """What reaches the k-th best of all elements of a row."""
     read = Reader(request.largest, as_keys=True)
     bar = kth_best(read(values), request.k, True)
-    places = reaching(values, bar, read, values.size, request.k)
-    assert places is not None  # there are no more elements than that
-    return Reaching(*places, read(values[places]), bar[:, 0])
-
-
-class Kept(NamedTuple):
-    """What must be known of the queues of all buckets to tell whether they kept an element."""
-
-    worst: UintArray  #: the key of the worst that each bucket kept
-    equals: NDArray[np.int32]  #: how many it kept of that key
-
-    @classmethod
-    def of(cls, queues: _Array, read: Reader) -> Kept:
-        """From stage 1."""
-        worst = queues[-1]
-        equals = (queues == worst).sum(axis=0, dtype=np.int32)
-        return cls(read.keys(worst).reshape(-1), equals.reshape(-1))
+    found = reaching(values, bar, read, values.size, request.k)
+    assert found is not None  # there are no more elements than that
+    return Reaching(*found, bar[:, 0])
 
 
 def reaching_the_candidates(
@@ -150,23 +180,22 @@ def reaching_the_candidates(
     kept, read = keep_best(values, request)
     candidates = kept.swapaxes(0, 1).reshape(len(values), -1)
     bar = kth_best(candidates, request.k, read.direction.largest)
-    queues = None if request.exact else Kept.of(kept, read)
-    places, most, enough = None, values.size, values.shape[1]
+    queues = None if request.exact else Kept.of(kept, read.rising)
+    found, most, enough = None, values.size, values.shape[1]
     if request.exact:
         most //= CROWD
         bucket = np.flatnonzero(read.direction.as_good(candidates, bar))
         if len(bucket) > 2 * request.k * len(values):  # many tie
             enough = request.k
         if values.flags.c_contiguous and not read.copies(values):
-            places = reaching_in_few(values, bucket, request.b, bar, read)
+            found = reaching_in_few(values, bucket, request.b, bar, read)
         del bucket  # what is no longer needed goes at once: there are no larger arrays
     del kept, candidates
-    if places is None:
-        places = reaching(values, bar, read, most, enough)
-    if places is None:
+    if found is None:
+        found = reaching(values, bar, read, most, enough)
+    if found is None:
         return None
-    key = order_keys(values[places], request.largest)
-    return Reaching(*places, key, read.keys(bar)[:, 0]), queues
+    return Reaching(*found, read.rising(bar)[:, 0]), queues
 
 
 def keep_best(values: _Array, request: Request) -> tuple[_Array, Reader]:
@@ -179,151 +208,3 @@ def keep_best(values: _Array, request: Request) -> tuple[_Array, Reader]:
         kept = keep(values, request.b, request.kb, read)
         assert kept is not None  # keys have no NaN
     return kept, read
-
-
-def winners(found: Reaching, k: int) -> tuple[_Integers, _Integers]:
-    """Indices of the `k` best of each row, ascending; the greatest of those that equal the bar.
-
-    Fewer than `k` elements of a row are better than its bar.
-    """
-    row, i, key, bar = found
-    wins = key > bar[row]
-    wanted = k - np.bincount(row[wins], minlength=len(bar))
-    ties = np.flatnonzero(~wins)
-    ties = ties[first_of_each(row[ties], wanted)]
-    wins[ties] = True
-    last = np.zeros(len(bar), dtype=np.int64)
-    np.maximum.at(last, row[ties], i[ties])
-    return i[wins].reshape(len(bar), k), last
-
-
-def raised(found: Reaching, k: int) -> Reaching:
-    """What reaches bars raised to the k-th best of each row."""
-    row, _, key, bar = found
-    count = np.bincount(row, minlength=len(bar))
-    crowded = np.flatnonzero(count > k)
-    if not len(crowded):
-        return found
-    table = np.zeros((len(crowded), count.max()), key.dtype)  # 0 is the least key
-    table[np.arange(table.shape[1]) < count[crowded, None]] = key[(count > k)[row]]
-    bar[crowded] = kth_best(table, k, True)[:, 0]
-    return found.only(key >= bar[row])
-
-
-def kth_best(candidates: _Array, k: int, largest: bool) -> _Array:
-    """The `k`-th best of each row, as a column."""
-    at = candidates.shape[1] - k if largest else k - 1
-    return np.partition(candidates, at, axis=1)[:, [at]]
-
-
-def kept_by(kept: Kept, bucket: _Integers, key: UintArray) -> _Booleans:
-    """Which elements their buckets kept, of those that reach the bar, in the order of the index.
-
-    All that are better than the worst kept one, and of its equals as many as were kept.
-    """
-    worst = kept.worst[bucket]
-    was_kept: _Booleans = key > worst
-    equals = np.flatnonzero(key == worst)
-    was_kept[equals[first_of_each(bucket[equals], kept.equals)]] = True
-    return was_kept
-
-
-def reaching(
-    values: _Array, bar: _Array, read: Reader, most: int, enough: int
-) -> tuple[NDArray[np.int32], _Integers] | None:
-    """Rows and indices of the elements at least as good as their row's `bar`, in their order.
-
-    None if there are more than `most`. Where the first part of every row has `enough` of them,
-    none that merely equals the bar can win later on; else rows of one value would all be found.
-    """
-    rows, n = values.shape
-    as_good = read.direction.as_good
-    size = part(rows, n)
-    start, stop = 0, min(size, n // FIRST_PART if enough < n // FIRST_PART else n)
-    found, count = [], 0
-    while start < n:
-        chunk = read(values[:, start:stop])
-        reach = np.flatnonzero(as_good(chunk, bar))
-        count += len(reach)
-        if count > most:
-            return None
-        row = rows_of(reach, rows, chunk.shape[1])
-        reach += start
-        found.append((row, reach))
-        if start == 0 and np.bincount(row, minlength=rows).min() >= enough:
-            as_good = np.greater if read.direction.largest else np.less
-        start, stop = stop, min(stop + size, n)
-    if len(found) == 1:
-        return found[0]
-    row, i = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    if rows > 1:
-        order = np.argsort(row, kind="stable")
-        row, i = row[order], i[order]
-    return row, i
-
-
-def reaching_in_few(
-    values: _Array, bucket: _Integers, b: int, bar: _Array, read: Reader
-) -> tuple[NDArray[np.int32], _Integers] | None:
-    """`reaching`, from the interleaved buckets whose best do. None where these are many.
-
-    `bucket` counts them through all rows, and is used up. Values are neighbours, read as they are.
-    """
-    rows, n = values.shape
-    as_good = read.direction.as_good
-    if FEW * len(bucket) > rows * b:
-        return None
-    row = rows_of(bucket, rows, b)
-    bars, first = bar[row, 0], bucket + np.multiply(row, n, dtype=np.int64)
-    steps, rest = divmod(n, b)
-    together = max(1, rows * part(rows, n) // (FEW * len(bucket)))
-    found, elements = [], values.reshape(-1)
-    for step in range(0, steps, together):
-        at = first + b * np.arange(step, min(step + together, steps))[:, None]
-        found.append(at[as_good(elements[at], bars)])
-    at = first[bucket < rest] + b * steps
-    found.append(at[as_good(elements[at], bars[bucket < rest])])
-    i = np.concatenate(found)
-    if rows > 1:
-        i.sort()
-    return rows_of(i, rows, n), i
-
-
-def rows_of(places: _Integers, rows: int, n: int) -> NDArray[np.int32]:
-    """The rows of ascending places in several rows of `n`; the places become those in their row."""
-    if rows == 1:
-        return np.zeros(len(places), dtype=np.int32)
-    ends = np.searchsorted(places, n * np.arange(rows + 1))
-    row = np.repeat(np.arange(rows, dtype=np.int32), np.diff(ends))  # a block has no more rows
-    places -= np.multiply(row, n, dtype=np.int64)
-    return row
-
-
-def buckets_of(found: Reaching, request: Request) -> _Integers:
-    """The buckets that hold these elements, counted through all rows."""
-    bucket = buckets_at(found.i, request)
-    if len(found.bar) > 1:
-        bucket += np.multiply(found.row, request.b, dtype=np.int64)
-    return bucket
-
-
-def buckets_at(i: _Integers, request: Request) -> _Integers:
-    """The buckets of the elements with these indices."""
-    if request.interleaved:
-        return i % request.b
-    short, longer = divmod(request.n, request.b)
-    first = longer * (short + 1)  # of the shorter buckets
-    return np.where(i < first, i // (short + 1), longer + (i - first) // max(short, 1))
-
-
-def first_of_each(group: _Integers, wanted: _Integers) -> _Booleans:
-    """Which members are among the first ``wanted[group]`` of their group."""
-    count = np.bincount(group, minlength=len(wanted))
-    first = np.ones(len(group), dtype=np.bool_)
-    crowded = np.flatnonzero((count > wanted)[group])  # rarely any
-    if len(crowded):
-        order = np.argsort(group[crowded], kind="stable")
-        members = group[crowded][order]
-        starts = np.searchsorted(members, members)
-        first[crowded[order]] = np.arange(len(members)) - starts < wanted[members]
-    return first

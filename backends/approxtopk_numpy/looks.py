@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from approxtopk import Request
 
-from .fast import Kept, buckets_at, keep_best, kept_by
+from .fast import keep_best
 from .keys import UintArray, order_keys
 from .pieces import BINS, Array, Found, Looks, Piece, Places
+from .reaching import Kept, buckets_at, kept_by
 
 #: Elements that are compared at once: all of them may tie, which takes 100 bytes each.
 CHUNK = 1 << 12
@@ -73,7 +74,8 @@ def elements_reaching(piece: Piece, low: int) -> Iterator[tuple[Places, UintArra
 def kept_reaching(piece: Piece, low: int) -> Iterator[tuple[Places, UintArray]]:
     """Those of them that their buckets kept."""
     with np.errstate(invalid="ignore"):
-        kept = Kept.of(*keep_best(piece.elements[None], piece.request))
+        queues, read = keep_best(piece.elements[None], piece.request)
+        kept = Kept.of(queues, read.keys)
     for i, key in elements_reaching(piece, low):
         bucket = buckets_at(i, piece.request)
         was_kept = kept_by(kept, bucket, key)

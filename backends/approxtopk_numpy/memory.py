@@ -39,7 +39,7 @@ def block_rows(request: Request) -> int:
     """Rows of a block."""
     most = min(request.rows, (CHUNK if makes_keys(request) else BLOCK) // request.n)
     bytes = max(LEAST, moved(request) // 11)
-    fitting = int(bytes / (block_bytes(request, most) / most)) if most else 0
+    fitting = int(bytes / (most_bytes(request, most) / most)) if most else 0
     return max(1, min(most, fitting))
 
 
@@ -72,7 +72,7 @@ def noted_bytes(request: Request) -> int:
 @lru_cache(maxsize=4096)
 def piece_count(request: Request) -> int:
     """How many pieces a row is cut into; 1 if it is selected from as a whole."""
-    if block_bytes(request, 1) <= max(LEAST_ALLOWED, moved(request)):
+    if most_bytes(request, 1) <= max(LEAST_ALLOWED, moved(request)):
         return 1
     return fewest_pieces(request, look_bytes)
 
@@ -122,11 +122,21 @@ def workspace(request: Request) -> int:
     return look_bytes(piece_request(request, count)) + held_bytes(request, count) + _OBJECTS
 
 
+def most_bytes(request: Request, rows: int) -> int:
+    """The same, should a row not be solved by own buckets but by those asked for, as few are."""
+    return max(block_bytes(request, rows), solved_bytes(request, rows))
+
+
 def block_bytes(request: Request, rows: int) -> int:
     """Bytes of temporary arrays for a block of rows."""
-    size = request.itemsize
-    request = as_solved(request)
-    n, k, b, kb = request.n, request.k, request.b, request.kb
+    solved = as_solved(request)
+    counts = 0 if request.exact or not solved.exact else 8 * rows * request.b  # of what reaches
+    return counts + solved_bytes(solved, rows)
+
+
+def solved_bytes(request: Request, rows: int) -> int:
+    """The same by the buckets of a request."""
+    size, n, k, b, kb = request.itemsize, request.n, request.k, request.b, request.kb
     if request.lossless:  # keys of all elements, and the same in another order
         stage1, queues = rows * n * (2 * size + 1), 0
     else:  # what was kept, and the same in another order; and where few buckets have many lanes

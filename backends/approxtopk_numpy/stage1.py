@@ -108,6 +108,12 @@ class Reader(NamedTuple):
         """The keys of what was read."""
         return read if self.as_keys else order_keys(read, self.largest)
 
+    def rising(self, read: _Array) -> _Array:
+        """What was read, as numbers that are greater if better: what costs least."""
+        if self.direction.largest:
+            return read
+        return -read if read.dtype.kind == "f" else ~read
+
 
 def keep_interleaved(values: _Array, b: int, kb: int, read: Reader) -> _Array | None:
     """The `kb` best of each interleaved bucket, best first: shape (kb, rows, b).

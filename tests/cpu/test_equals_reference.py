@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from hypothesis import strategies as st
 import approxtopk
 from approxtopk import Request
 from approxtopk.testing import LAWS, Subject, adversaries
-from approxtopk_numpy.fast import kth_best, reaching_in_few
+from approxtopk_numpy import fast
+from approxtopk_numpy.memory import block_rows, piece_count
+from approxtopk_numpy.reaching import kth_best, reaching_in_few
 from approxtopk_numpy.stage1 import Reader, keep_interleaved
 
 quick = settings(
@@ -87,6 +91,57 @@ def test_a_row_that_threads_share_is_certified(many_threads: None) -> None:
 @given(data=st.data())
 def test_numpy(dtype: str, data: st.DataObject) -> None:
     check(data.draw(cases(dtype, (1, 2, 3, 8, 17, 40))), "numpy")
+
+
+@pytest.fixture
+def few_own_buckets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Short rows, too, are solved by buckets of the backend's own."""
+    caches = fast.as_solved, fast.by_cheapest_buckets, block_rows, piece_count
+    monkeypatch.setattr(fast, "FEWEST_BUCKETS", 4)
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8", "int64"])
+@quick
+@given(data=st.data())
+def test_numpy_by_its_own_buckets(few_own_buckets: None, dtype: str, data: st.DataObject) -> None:
+    case = data.draw(cases(dtype, (1, 2, 3)))
+    check(case, "numpy")
+    check_exactness(case, "numpy")
+
+
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize(
+    ("pattern", "ways"), [("random", 0), ("the best in few buckets", 1), ("constant", 0)]
+)
+@pytest.mark.parametrize(("k", "b", "kb"), [(60, 1000, 2), (400, 700, 3)])
+def test_rows_that_drop_more_than_expected(
+    k: int, b: int, kb: int, pattern: str, ways: int, largest: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Own buckets suffice for usual rows; others are selected from by the buckets asked for."""
+    asked = []
+    by_all = fast.by_all_buckets
+
+    def by_all_buckets(*given: Any) -> Any:
+        asked.append(given)
+        return by_all(*given)
+
+    monkeypatch.setattr(fast, "by_all_buckets", by_all_buckets)
+    rng = np.random.default_rng(k)
+    arr = rng.standard_normal((2, 20_000), dtype=np.float32)
+    if pattern == "constant":
+        arr[:] = 0.0
+    elif pattern != "random":
+        arr[1, np.arange(20_000) % b < 16] += 10.0 if largest else -10.0
+    how = {"b": b, "kb": kb, "largest": largest, "sorted": True, "interleaved": True}
+    case = Case(arr, k, how)
+    check(case, "numpy")
+    assert len(asked) == ways
+    check_exactness(case, "numpy")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
