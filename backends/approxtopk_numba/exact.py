@@ -19,6 +19,8 @@ from .launch import STEPS, TILE_BYTES
 
 #: `reaching` says so where all of PACE elements do.
 ALL = np.uint64(2**PACE - 1)
+#: The last of them.
+LAST = np.uint64(2 ** (PACE - 1))
 
 
 @entry
@@ -43,7 +45,7 @@ def select_exactly(x, n, begin, end, values, indices, k, width, infinity, flip, 
         if width:
             clear(keys, 0, width)
             stage1(x, base, base + n, width, keys, 0, width, (0,), infinity, flip)
-            floor, _ = threshold(keys, 0, width, k)
+            floor, _ = threshold(keys, 0, width, k, k + k // 32)
         search = (n, k, width, collected)
         taken = _collect(x, base, search, floor, keys, places, infinity, flip)
         if taken > k:
@@ -62,6 +64,7 @@ def _collect(x, base, search, floor, keys, places, infinity, flip):
     step = width if width else n
     grouped = n // (STEPS * step) * STEPS if width else 0
     tiles = (width + tile - 1) // tile
+    dense = 4 * PACE * k > n
     taken = 0
     for panel in range((n + step - 1) // step):
         group = panel // STEPS if panel < grouped else grouped // STEPS + panel - grouped
@@ -82,6 +85,21 @@ def _collect(x, base, search, floor, keys, places, infinity, flip):
                         store(keys, collected + taken + i, key)
                         store(places, taken + i, pace + i)
                     taken += PACE
+                    continue
+                if dense and size == PACE and taken + PACE < places.size:
+                    # Two without a branch, which would be mispredicted: few have more of them.
+                    for _ in range(2):
+                        i = pace + lowest_bit(mask | LAST)
+                        store(places, taken, i)
+                        store(keys, collected + taken, order_key(load(x, base + i), infinity, flip))
+                        taken += 1 if mask else 0
+                        mask &= mask - np.uint64(1)
+                    while mask:
+                        i = pace + lowest_bit(mask)
+                        store(places, taken, i)
+                        store(keys, collected + taken, order_key(load(x, base + i), infinity, flip))
+                        taken += 1
+                        mask &= mask - np.uint64(1)
                     continue
                 while mask:
                     i = pace + lowest_bit(mask)
@@ -105,7 +123,7 @@ def _collect(x, base, search, floor, keys, places, infinity, flip):
 @njit(nogil=True)
 def _keep_best(keys, collected, places, taken, k):
     """Keep the best `k` of the collected, in order; the threshold that they reach."""
-    kth, ties = threshold(keys, collected, taken, k)
+    kth, ties = threshold(keys, collected, taken, k, k)
     kept = 0
     for j in range(taken):  # without a branch, which would be mispredicted at every other element
         key = load(keys, collected + j)

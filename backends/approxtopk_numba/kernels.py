@@ -191,11 +191,12 @@ def run(n, b, bucket):
 
 
 @inlined
-def threshold(keys, first, size, k):
+def threshold(keys, first, size, k, most):
     """The k-th greatest of some keys, and how many equal to it are wanted.
 
     Bit by bit from above, counting the keys that are no smaller: every pass is SIMD, and there
-    are no more passes than bits. A key that exactly k reach will do; then all k may equal it.
+    are no more passes than bits. A key that exactly k reach will do; then all k may equal it. So
+    will, if `most` is more than k, one that no more than so many reach, as a bound.
     """
     low = high = load(keys, first)
     for i in range(size):
@@ -214,7 +215,7 @@ def threshold(keys, first, size, k):
         reach = np.uint64(_count(keys, first, size, keys.dtype.type(trial)))
         if reach >= np.uint64(k):
             floor = trial
-            if reach == np.uint64(k):
+            if reach <= np.uint64(most):
                 return keys.dtype.type(floor), k
         else:
             below = reach
@@ -243,7 +244,7 @@ def _find_winners(x, base, search, interleaved, keys, out, infinity, flip):
     """
     n, k, b, kb, width = search
     values, indices, at, certify = out
-    floor, ties = threshold(keys, 0, kb * b, k)
+    floor, ties = threshold(keys, 0, kb * b, k, k)
     tops = (kb + 1) * b
     tile = TILE_BYTES // x.itemsize
     grouped = n // (STEPS * width) * STEPS

@@ -179,9 +179,10 @@ def bucket_width(request: Request, itemsize: int) -> int:
 def exact_width(n: int, k: int, tile: int) -> int:
     """Lanes of an exact launch, which need no more than find a threshold that few exceed.
 
-    8 k of them hold most of the top k. 0, no stage 1, where that is no small part of the row.
+    8 k of them hold most of the top k; 4 k, if these would fill half of a first-level cache. 0, no
+    stage 1, where that is no small part of the row.
     """
-    width = max(8 * k, 2 * tile)
+    width = max(4 * k, min(8 * k, 32 * tile), 2 * tile)
     return width if 4 * width <= n else 0
 
 
