@@ -50,16 +50,20 @@ class NumbaBackend(NumpyBackend):
             )
         elif ready:
             ready = _flat(out[0]) and _flat(out[1])
-        exact = np.ones(request.rows, np.uint8) if request.certificate else UNASKED
+        exact = proved = UNASKED
+        if request.certificate:
+            exact = np.empty(request.rows_shape, np.bool_)
+            exact.fill(True)
+            proved = exact.view(np.uint8)
+            if proved.ndim != 1:
+                proved = proved.reshape(-1)
         if request.empty:
             pass
         elif ready:
-            run(arr, *out, exact, request)
+            run(arr, *out, proved, request)
         else:
-            self._copied(rows_last((arr, *out), request.axis), exact, request)
-        if request.certificate:
-            return (*out, exact.view(np.bool_).reshape(request.rows_shape))
-        return out
+            self._copied(rows_last((arr, *out), request.axis), proved, request)
+        return (*out, exact) if request.certificate else out
 
     def _copied(self, arrays: list[_Array], exact: _Array, request: Request) -> None:
         """Select from what the kernels can't read as it lies, and write where they can't."""

@@ -76,23 +76,27 @@ def ascending(values: _Array, request: Request) -> tuple[_Integers, _Array, _Boo
     """
     exact = np.ones(len(values), dtype=np.bool_)
     reached, was_kept = by_own_buckets(values, request) or by_all_buckets(values, request)
-    kept = raised(reached if was_kept is None else reached.only(was_kept), request.k)
-    best, keys = winners(kept, request.k)
-    if request.certificate and was_kept is not None:
-        exact[rows_missing(reached, ~was_kept, best, keys)] = False
+    if was_kept is None:
+        best, keys = winners(raised(reached, request.k), request.k)
+        return best, keys, exact
+    best, keys = winners(raised(reached.only(was_kept), request.k), request.k)
+    if request.certificate:
+        dropped = np.flatnonzero(~was_kept)
+        if len(dropped):
+            exact[rows_missing(reached, dropped, best, keys)] = False
     return best, keys, exact
 
 
-def rows_missing(reached: Reaching, dropped: _Booleans, best: _Integers, keys: _Array) -> _Integers:
-    """The rows whose answer, with its keys, something that was dropped is better than."""
-    lost = np.flatnonzero(dropped)
-    row, key = reached.row[lost], reached.key[lost]
+def rows_missing(reached: Reaching, dropped: _Integers, best: _Integers, keys: _Array) -> _Integers:
+    """The rows whose answer, with its keys, some of what was dropped is better than."""
+    row, key = reached.row[dropped], reached.key[dropped]
     worst = keys.min(axis=1)
-    better = key > worst[row]
-    ties = np.flatnonzero(key == worst[row])
+    least = worst[row]
+    better = key > least
+    ties = np.flatnonzero(key == least)
     if len(ties):  # of equals the first ones win
         last = np.where(keys == worst[:, None], best, 0).max(axis=1)
-        better[ties] = reached.i[lost[ties]] < last[row[ties]]
+        better[ties] = reached.i[dropped[ties]] < last[row[ties]]
     missing: _Integers = row[better]
     return missing
 
