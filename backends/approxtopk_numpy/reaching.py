@@ -203,11 +203,13 @@ def winners(found: Reaching, k: int) -> tuple[_Integers, _Array]:
     are better than its bar, or no others reach it.
     """
     row, i, key, bar = found
+    shape = len(bar), k
+    if len(i) == len(bar) * k:  # no row has fewer
+        return i.reshape(shape), key.reshape(shape)
     wins = key > bar[row]
     wanted = k - np.bincount(row[wins], minlength=len(bar))
     ties = np.flatnonzero(~wins)
     wins[ties[first_of_each(row[ties], wanted)]] = True
-    shape = len(bar), k
     return i[wins].reshape(shape), key[wins].reshape(shape)
 
 
