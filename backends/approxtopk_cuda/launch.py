@@ -171,7 +171,7 @@ def _fused(p: Problem, device: Device) -> Launch | None:
             fields = (("b", q.b), ("candidates", q.candidates), *launch.fields)
             return replace(launch, fields=fields)
     loads = loaded.teams_of(p, device)
-    if loads and loaded.is_faster(p, device):
+    if loads and loaded.is_faster(p, device, loads[1]):
         launch = _fused_by(p, device, *loads, loads=True)
         if launch is not None:
             return launch
