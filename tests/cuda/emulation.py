@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -23,19 +22,10 @@ SIZE_OF_CLUSTER = 16 * 8 + 2 * 4
 
 
 COMMAND = (
-    *("g++", "-Og", "-std=c++17", "-w", "-fPIC"),
+    *("g++", "-Og", "-std=c++17", "-w", "-fPIC", "-shared", "-fno-gnu-unique"),
     "-U_FORTIFY_SOURCE",  # which takes jumps between stacks for faults
 )
 EMULATOR = Path(__file__).parent / "emulator.cpp"
-
-
-@functools.cache
-def headers(folder: Path) -> Path:
-    """The emulator's headers, compiled: they take as long as a kernel."""
-    found = folder / "headers.hpp"
-    found.write_text("\n".join(re.findall("#include <.*>", EMULATOR.read_text())))
-    compile_with("-x", "c++-header", str(found), "-o", f"{found}.gch")
-    return found
 
 
 @functools.cache
@@ -45,16 +35,12 @@ def build(kernel: Kernel, text: str, folder: Path) -> Path:
     source, whole, library = (folder / f"{name}.{ending}" for ending in ("cu", "cpp", "so"))
     source.write_text(text.replace("extern __shared__", "extern"))
     macros = {**dict(kernel.defines), "KERNEL_SOURCES": f'"{source}"', "ENTRY": kernel.entry}
-    lines = [f'#include "{headers(folder)}"']  # before any macro, or they aren't what was compiled
-    lines += [f"#define {name} {value}" for name, value in macros.items()]
+    lines = [f"#define {name} {value}" for name, value in macros.items()]
     whole.write_text("\n".join([*lines, f'#include "{EMULATOR}"\n']))
-    compile_with("-shared", "-fno-gnu-unique", str(whole), "-o", str(library))
-    return library
-
-
-def compile_with(*options: str) -> None:
-    result = subprocess.run([*COMMAND, *options], capture_output=True, text=True)
+    command = [*COMMAND, str(whole), "-o", str(library)]
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+    return library
 
 
 def without_fall_back(monkeypatch: pytest.MonkeyPatch, selects: str) -> None:

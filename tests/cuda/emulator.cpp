@@ -2,13 +2,13 @@
 // warps do together, in rising order in one block and in falling order in the next. It needs no GPU; what
 // depends on the order of threads between two barriers shows as a difference between blocks.
 
-#include <setjmp.h>
-#include <ucontext.h>
+// Of the library it needs C's headers alone: containers took half of a kernel's compilation.
 
-#include <cstdint>
-#include <cstring>
-#include <memory>
-#include <vector>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
 
 #define __device__
 #define __global__
@@ -32,16 +32,16 @@ static const unsigned STACK = 64 * 1024;
 struct Fiber {
   ucontext_t context;  // to begin with; jumps, which ask nothing of the system, do the rest
   jmp_buf left;
-  std::unique_ptr<char[]> stack;
   bool begun, done;
 };
 
-static std::vector<Fiber> fibers;
-static std::vector<Meeting> warps;
-static std::vector<uint64_t> slots;  // what lanes show each other
+static Fiber fibers[THREADS];
+static char (*stacks)[STACK];
+static Meeting warps[THREADS / 32];
+static uint64_t slots[THREADS];  // what lanes show each other
 static Meeting block;
 static unsigned alive, current;
-static std::vector<unsigned> alive_in_warp;
+static unsigned alive_in_warp[THREADS / 32];
 static jmp_buf scheduler;
 
 __attribute__((noinline)) static void yield() {
@@ -72,10 +72,10 @@ inline void meet_warp() { meet(warps[current / 32], alive_in_warp[current / 32])
 // Shows x to the warp and returns what f makes of all lanes' values.
 template <class T, class F> inline auto together(T x, F f) {
   uint64_t* const warp = &slots[current / 32 * 32];
-  std::memcpy(warp + current % 32, &x, sizeof(T));
+  memcpy(warp + current % 32, &x, sizeof(T));
   meet_warp();
   T values[32];
-  for (int lane = 0; lane < 32; ++lane) std::memcpy(values + lane, warp + lane, sizeof(T));
+  for (int lane = 0; lane < 32; ++lane) memcpy(values + lane, warp + lane, sizeof(T));
   const auto result = f(values);
   meet_warp();
   return result;
@@ -202,7 +202,7 @@ inline void store_remote(unsigned to, unsigned long long x) { at_remote<unsigned
 inline void store_remote_if(bool does, unsigned to, unsigned long long x) {
   if (does) store_remote(to, x);
 }
-inline void store_remote_16_bytes(unsigned to, const unsigned (&words)[4]) { std::memcpy(&at_remote<char>(to), words, 16); }
+inline void store_remote_16_bytes(unsigned to, const unsigned (&words)[4]) { memcpy(&at_remote<char>(to), words, 16); }
 template <class T> inline void load_remote(T& x, unsigned from) { x = at_remote<T>(from); }
 inline unsigned add_remote(unsigned to, unsigned x) { return atomicAdd(&at_remote<unsigned>(to), x); }
 inline void add_only_remote(unsigned to, unsigned x) { add_remote(to, x); }
@@ -211,7 +211,7 @@ inline void max_remote(unsigned to, unsigned x) {
   if (at_remote<unsigned>(to) < x) at_remote<unsigned>(to) = x;
 }
 
-static std::vector<unsigned> round_arrived_in;
+static unsigned round_arrived_in[THREADS];
 inline void cluster_arrive() {
   round_arrived_in[threadIdx.x] = cluster->round;
   if (++cluster->arrived == CLUSTER * THREADS) cluster->arrived = 0, ++cluster->round;
@@ -243,23 +243,28 @@ extern "C" void begin(const void* params, unsigned grid, unsigned b, void* share
 #if CLUSTER > 1
   cluster = (Cluster*)shared_by_cluster;
   cluster->shared[b % CLUSTER] = shared;
-  round_arrived_in.assign(THREADS, 0);
+  for (unsigned& round : round_arrived_in) round = 0;
 #endif
-  fibers.resize(THREADS);
-  slots.assign(THREADS, 0);
-  warps.assign(THREADS / 32, Meeting());
-  alive_in_warp.assign(THREADS / 32, 32);
+  if (!stacks) stacks = (char (*)[STACK])malloc(sizeof(*stacks) * THREADS);
+  for (uint64_t& slot : slots) slot = 0;
+  for (Meeting& warp : warps) warp = Meeting();
+  for (unsigned& threads : alive_in_warp) threads = 32;
   block = Meeting();
   alive = THREADS;
-  for (Fiber& fiber : fibers) {
-    fiber.stack.reset(new char[STACK]);
+  for (unsigned thread = 0; thread < THREADS; ++thread) {
+    Fiber& fiber = fibers[thread];
     fiber.begun = fiber.done = false;
     getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = fiber.stack.get();
+    fiber.context.uc_stack.ss_sp = stacks[thread];
     fiber.context.uc_stack.ss_size = STACK;
     fiber.context.uc_link = nullptr;
     makecontext(&fiber.context, thread_main, 0);
   }
+}
+
+static void end() {  // stacks take up to 64 MB
+  free(emulator::stacks);
+  emulator::stacks = nullptr;
 }
 
 // Gives each thread a turn, until it waits for others; tells how many are not done.
@@ -270,7 +275,9 @@ extern "C" unsigned turn() {
     threadIdx.x = current;
     resume(fibers[current]);
   }
-  if (!alive) std::vector<Fiber>().swap(fibers);  // their stacks take up to 64 MB
+#if CLUSTER > 1
+  if (!alive) end();
+#endif
   return alive;
 }
 
@@ -279,4 +286,5 @@ extern "C" void run(const void* params, unsigned grid) {
     begin(params, grid, b, nullptr);
     while (turn()) continue;
   }
+  end();
 }
