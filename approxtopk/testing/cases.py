@@ -87,9 +87,11 @@ def _five_values(dtype: str) -> Iterator[Case]:
 
 
 def _one_value(dtype: str) -> Iterator[Case]:
-    """All lowest, greatest, infinite or NaN."""
-    for name in ("minus_inf", "nan", "minus_nan", "inf", "lowest", "greatest"):
-        yield from each_way(np.repeat(special(dtype, name), 11))
+    """All lowest, greatest, infinite or NaN, of which an integer type has two."""
+    names = ("minus_inf", "nan", "minus_nan", "inf", "lowest", "greatest")
+    arrays = [np.repeat(special(dtype, name), 11) for name in names]
+    for array in {array.tobytes(): array for array in arrays}.values():
+        yield from each_way(array)
 
 
 def _mostly_at_the_bound(dtype: str) -> Iterator[Case]:
