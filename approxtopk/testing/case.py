@@ -78,7 +78,8 @@ def run(select: Select, case: Case) -> Selected:
         ("indices", indices, np.dtype(np.int64)),
     ):
         require(array.shape == tuple(shape), name + " has shape {}, not {}", array.shape, shape)
-        require(array.dtype.name == dtype.name, name + " has dtype {}, not {}", array.dtype, dtype)
+        same = array.dtype == dtype or array.dtype.name == dtype.name  # whatever the byte order
+        require(same, name + " has dtype {}, not {}", array.dtype, dtype)
     return Selected(as_rows(values, case.axis), as_rows(indices, case.axis))
 
 
@@ -98,7 +99,8 @@ def require(condition: Any, message: str, *details: Any) -> None:
 
 def as_rows(array: Array, axis: int) -> Array:
     """Shape (rows, length of the axis), contiguous and in native byte order, bits kept."""
-    last = native(np.ascontiguousarray(np.moveaxis(array, axis, -1)))
+    last = array if axis in (-1, array.ndim - 1) else np.moveaxis(array, axis, -1)
+    last = native(np.ascontiguousarray(last))
     return last.reshape(math.prod(last.shape[:-1]), last.shape[-1])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from compiled import ANY_LENGTH, BACKENDS, Compiled
 from tensors import torch_array, torch_to_numpy
 
 import approxtopk
@@ -25,7 +26,9 @@ def backend(request: pytest.FixtureRequest) -> Subject:
         pytest.skip(f"backend {request.param} is not installed")
     if not status.usable:
         pytest.skip(f"backend {request.param}: {status.reason}")
-    return Subject(request.param, **ADAPTERS[request.param])
+    exhaustive = "exhaustive" in request.config.option.markexpr
+    kind = Compiled if request.param in BACKENDS and not exhaustive else Subject
+    return kind(request.param, **ADAPTERS[request.param])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,6 +39,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         chosen = getattr(item, "callspec", None)
         of = chosen.params if chosen else {}
-        compiled = of.get("backend") in ("numba", "torch") and of.get("dtype") != "float32"
+        compiled = of.get("backend") in BACKENDS and of.get("dtype") != ANY_LENGTH
         if compiled and str(of.get("edge", "")).endswith("every kb"):
             item.add_marker(pytest.mark.exhaustive)
