@@ -110,7 +110,8 @@ def law_h_mean(select: Select, case: Case) -> None:
     order = np.sort(case.rows, axis=1)
     true = order[:, -case.k :] if case.largest else order[:, : case.k]
     first = case.n * np.arange(len(true))[:, None]  # numbers from there on are a row's
-    common = np.intersect1d(*(first + part.astype(np.int64) for part in (values, true)))
+    found, wanted = (first + part.astype(np.int64) for part in (values, true))
+    common = np.intersect1d(found, wanted)
     hits = np.bincount(common // case.n, minlength=len(true))
     mean = float(hits.mean()) / case.k
     error = float(hits.std()) / case.k / math.sqrt(len(hits))
