@@ -135,22 +135,33 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the site with warnings as errors, and run every example in it."""
+    """Build the site with warnings as errors."""
     session.install(".[test,docs]")
-    for builder, target in (("html", "html"), ("doctest", "doctest")):
-        session.run(
-            *("python", "-m", "sphinx", "-q", "-W", "--keep-going", "-b", builder),
-            *("docs", f"docs/_build/{target}", *session.posargs),
-        )
+    _sphinx(session, "html", *session.posargs)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Run every example in the site."""
+    session.install(".[test,docs]")
+    _sphinx(session, "doctest", *session.posargs)
 
 
 @nox.session
 def site(session: nox.Session) -> None:
     """Put the dashboard into the site, and open all of it in headless Chromium."""
     session.install(".[test,docs,bench]", "playwright==1.65.*")
-    session.run("python", "-m", "sphinx", "-q", "-W", "docs", "docs/_build/html")
+    _sphinx(session, "html")
     session.run("python", "asv_bench/dashboard.py")
-    session.run("pytest", "tests/site", *session.posargs)
+    session.run("pytest", "tests/site/test_site.py", *session.posargs)
+
+
+def _sphinx(session: nox.Session, builder: str, *options: str) -> None:
+    """Build what changed; pages are read once for all builders."""
+    session.run(
+        *("python", "-m", "sphinx", "-q", "-W", "--keep-going", "-b", builder),
+        *("-d", "docs/_build/doctrees", "docs", f"docs/_build/{builder}", *options),
+    )
 
 
 @nox.session
