@@ -266,7 +266,7 @@ def _fused_by(
         HELD=held,
         RESIDENT=resident.STEPS_AT_ONCE if stays else 0,
         RANKED=stays and resident.ranked(p, device, tiling, room),
-        STEPS=_at_once(p, tiling, walk) if held else 0,
+        **(_at_once(p, tiling, walk) if held else {}),
         LOADED=loaded.lines(p, team * cluster) if loads else 0,
         MASKED=loads and p.b & (p.b - 1) == 0,
         ENDS=loads and loaded.ends(p),
@@ -302,16 +302,18 @@ def _even(p: Problem, tiling: Tiling, walk: Walk, in_waves: bool) -> bool:
     return rest == 0 and steps > 0 and steps % walk.batch == 0 and not large
 
 
-def _at_once(p: Problem, tiling: Tiling, walk: Walk) -> int:
-    """Steps of a kernel that is for this number of them alone; 0 for one that walks any number.
+def _at_once(p: Problem, tiling: Tiling, walk: Walk) -> dict[str, int]:
+    """Macros of a kernel for this number of steps alone; none for one that walks any number.
 
     Preferred for certificates: without a loop, what was dropped takes fewer instructions to keep.
     Other kernels are no faster without it, and those for exact answers slower. There is a loop
     again where `leaner` leaves fewer loads in flight than steps.
     """
-    steps, uneven = divmod(p.n, p.b)
-    alike = not (uneven or tiling.unaligned)
-    return steps if p.certificate and not p.repair and alike and steps <= walk.batch else 0
+    steps, rest = divmod(p.n, p.b)
+    alike = not tiling.unaligned and (p.interleaved or not rest)
+    if p.repair or not (p.certificate and alike and steps + (rest > 0) <= walk.batch):
+        return {}
+    return {"STEPS": steps, "UNEVEN": rest > 0}
 
 
 def _fused_walk(p: Problem, device: Device, tiling: Tiling, least: int) -> tuple[Walk, int]:

@@ -43,8 +43,6 @@ _DEVIATIONS, _SPREAD = 4, 0.7
 _ALIKE = 1.15
 #: Elements dropped, of those that reach a bound, from which on queues are faster if they keep one.
 _MANY_DROPPED = 3
-#: Rows so few that by queues they would have stages of their own.
-_HARDLY_ANY = 4
 #: Bytes of a row, at least, for its buckets' queues of one to be slower: where they track what is
 #: dropped, and where they don't.
 _TRACKED, _UNTRACKED = 48 * 1024, 96 * 1024
@@ -72,16 +70,17 @@ def is_faster(p: Problem, device: Device, cluster: int) -> bool:
     """Whether clusters of so many blocks are faster by that than by queues, as was measured.
 
     Exact answers gain most, and longer queues more than those of one. The latter take few
-    instructions for an element, and what they drop of what reaches a bound is much.
+    instructions for an element, and what they drop of what reaches a bound is much. Certificates
+    cost nothing then, where queues would have to track what they drop.
     """
     if p.repair or p.kb > 1 or p.b == p.n:
         return True
-    if cluster > 1:
-        return p.rows <= _HARDLY_ANY
     size = itemsize_of(p.dtype)
-    few = 2 * p.rows <= device.multiprocessors
+    few = 2 * cluster * p.rows <= device.multiprocessors
     if not p.certificate:
-        return few and p.n * size >= _UNTRACKED
+        return few and (cluster > 1 or p.n * size >= _UNTRACKED)
+    if cluster > 1:
+        return True
     if p.rows > device.multiprocessors and size > 2:
         return False
     # By a team of 1,024, whichever it is: that is how it was measured.

@@ -11,7 +11,7 @@ from dataclasses import replace
 from approxtopk.backend import itemsize_of
 
 from .problem import Device, Problem
-from .teams import is_quick
+from .teams import by_warps, is_quick
 from .tiling import Tiling
 
 __all__ = [
@@ -118,7 +118,8 @@ def is_faster(p: Problem, device: Device, tiling: Tiling, blocks: int) -> bool:
     """Whether that is faster than what else there is, as was measured.
 
     Exact answers gain most: nothing is kept of what is dropped. Next are certificates, and those of
-    a plan whose queues take long, if rows come in several waves or in less than one.
+    a plan whose queues take long, if rows come in several waves or in less than one. None of these
+    is faster than a warp for each row.
     """
     size, row = itemsize_of(p.dtype), p.n * itemsize_of(p.dtype)
     large = tiling.threads > TEAMS[0]
@@ -128,6 +129,8 @@ def is_faster(p: Problem, device: Device, tiling: Tiling, blocks: int) -> bool:
         return False
     if p.repair:
         return row >= (_SHORT[size] if p.k > _HARDLY_ANY else max(_SHORT.values()))
+    if row < _SHORT[2] or by_warps(p, device):
+        return False
     waves, longer = p.rows / (blocks * device.multiprocessors), p.kb > 1
     if size == 4 and not longer:
         return False

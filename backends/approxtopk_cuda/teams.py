@@ -10,6 +10,7 @@ from .variants import entry_bytes, key_bytes
 
 __all__ = [
     "at_once",
+    "by_warps",
     "certify_space",
     "crowded",
     "is_quick",
@@ -27,6 +28,9 @@ LEAST_L1 = 32 * 1024
 MAX_QUICK = 128
 #: Blocks of a cluster.
 MOST_BLOCKS = 8
+#: Buckets, at most, of which an eighth leaves room on a multiprocessor for another block's: where
+#: the largest clusters fill the device, some blocks must share one.
+_MOST_SHARED = 4096
 #: Warps of a multiprocessor that hide what each of them waits for.
 _WARPS = 12
 #: Steps of a walk, of each element kept and two more, in whose time lists of its parts are merged.
@@ -38,9 +42,7 @@ def teams_for(p: Problem, device: Device) -> list[tuple[int, int]]:
     processors = device.multiprocessors
     places = p.b * p.kb
     if p.rows >= MANY_ROWS * processors:
-        # A warp needs no barriers, but takes its time for a long row: there must be others.
-        enough = p.n <= 1024 or p.rows >= _WARPS * processors
-        warps = [(32, 1)] if places <= 512 and enough else []
+        warps = [(32, 1)] if by_warps(p, device) else []
         best = 128 if places <= 4096 else 256
         return warps + [(team, 1) for team in (best, 256, 512, 128)]
     if p.rows > processors:
@@ -51,12 +53,22 @@ def teams_for(p: Problem, device: Device) -> list[tuple[int, int]]:
         return [(best, 1), *((team, 1) for team in (256, 512) if team != best)]
     most = 1  # blocks of a cluster that the device has room for
     while device.clusters and most < MOST_BLOCKS:
-        if 2 * most * p.rows > at_once(device, 2 * most):
+        shared = 2 * most == MOST_BLOCKS and p.b <= _MOST_SHARED
+        if 2 * most * p.rows > (processors if shared else at_once(device, 2 * most)):
             break
         most *= 2
     if p.n > 65536 and 4 * most * p.rows < processors:
         return []
     return _whole(p, device, most) if takes_whole(p) else _in_parts(p, device, most)
+
+
+def by_warps(p: Problem, device: Device) -> bool:
+    """Whether each of many rows is for a warp, which needs no barriers.
+
+    It takes its time for a long row, so that there must be others.
+    """
+    enough = p.n <= 1024 or p.rows >= _WARPS * device.multiprocessors
+    return p.b * p.kb <= 512 and p.rows >= MANY_ROWS * device.multiprocessors and enough
 
 
 def at_once(device: Device, cluster: int) -> int:

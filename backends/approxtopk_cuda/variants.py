@@ -139,6 +139,7 @@ def common_defines(
         "BY_THREAD": "0",
         "COARSE": "0",
         "STEPS": "0",
+        "UNEVEN": "0",
         "EVEN": "0",
         "UNALIGNED": "0",
         "RESIDENT": "0",

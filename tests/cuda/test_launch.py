@@ -365,22 +365,25 @@ def test_a_walk_of_full_batches_has_a_kernel_of_its_own(
 
 
 @pytest.mark.parametrize(
-    ("shape", "dtype", "more", "steps"),
+    ("shape", "dtype", "more", "steps", "uneven"),
     [
-        ((32, 4096, 64, 2048, 1), "float32", {}, 2),
-        ((64, 131072, 64, 8192, 1), "bfloat16", {}, 16),
-        ((64, 131072, 64, 4096, 1), "float32", {}, 0),  # more than are in flight
-        ((32, 5000, 64, 2048, 1), "float32", {}, 0),  # not all buckets are as long
-        ((150, 8192, 700, 4096, 2), "float32", {}, 0),  # candidates are stored
-        ((32, 4096, 64, 2048, 1), "float32", {"repair": True, "certificate": False}, 0),
-        ((32, 4096, 64, 2048, 1), "float32", {"certificate": False}, 0),
+        ((32, 4096, 64, 2048, 1), "float32", {}, 2, 0),
+        ((64, 16384, 64, 1024, 1), "bfloat16", {}, 16, 0),
+        ((64, 131072, 64, 4096, 1), "float32", {}, 0, 0),  # more than are in flight
+        ((32, 5000, 64, 2048, 1), "float32", {}, 2, 1),  # some buckets are longer
+        ((64, 16385, 64, 1024, 1), "float16", {}, 0, 0),  # then of chunks that a row begins within
+        ((32, 5000, 64, 2048, 1), "float32", {"interleaved": False}, 0, 0),
+        ((64, 17400, 64, 1024, 1), "bfloat16", {}, 0, 0),  # and a step more than are in flight
+        ((150, 8192, 700, 4096, 2), "float32", {}, 0, 0),  # candidates are stored
+        ((32, 4096, 64, 2048, 1), "float32", {"repair": True, "certificate": False}, 0, 0),
+        ((32, 4096, 64, 2048, 1), "float32", {"certificate": False}, 0, 0),
     ],
 )
 def test_certificates_of_few_steps_walk_without_a_loop(
-    shape: Any, dtype: str, more: Any, steps: int
+    shape: Any, dtype: str, more: Any, steps: int, uneven: int
 ) -> None:
     p = problem(*shape, dtype, **{"certificate": True, **more})
     (launch,) = planned(p, Device()).launches
     macros = dict(launch.kernel.defines)
-    assert macros["STEPS"] == str(steps)
-    assert steps <= int(macros["BATCH"])
+    assert (macros["STEPS"], macros["UNEVEN"]) == (str(steps), str(uneven))
+    assert steps + uneven <= int(macros["BATCH"])

@@ -9,8 +9,8 @@
 // From the command line: KB, V, BATCH (loads in flight, an even number), QUEUES (see queue.cuh),
 // INTERLEAVED, STRIDED (elements of a row may be apart), LATE (the last steps alone are watched: of what is
 // dropped before it is known that it is worse than the last candidates of then), STEPS (how many all threads
-// have to walk, without a loop if they can all be in flight; 0 where the kernel is for any number), EVEN
-// (0, 1: all have as many, a multiple of BATCH), UNALIGNED (see params.cuh).
+// have to walk, without a loop if they can all be in flight; 0 where the kernel is for any number), UNEVEN
+// (0, 1: then some have one more), EVEN (0, 1: all have as many, a multiple of BATCH), UNALIGNED (see params.cuh).
 
 // Buckets that share a best key lost (see ranking.cuh): a thread's, where no lists are merged.
 #define GROUP (INTERLEAVED && !MERGE ? V : 1)
@@ -96,14 +96,26 @@ __device__ inline void walk_batches(Queues& queues, const Place& place, const Bi
   while (steps > end) walk_batch<WATCHED>(queues, place, at, pitch, steps);
 }
 
-#if STEPS && STEPS <= BATCH
-// All steps, in flight together; there are as many for any thread that has some.
+#define WITHOUT_LOOP (STEPS && STEPS + UNEVEN <= BATCH)
+#if WITHOUT_LOOP
+// All steps, in flight together; there are as many for any thread that has some, but (UNEVEN) for one more or a part of it.
 __device__ inline void walk_at_once(Queues& queues, const Place& place) {
   const i64 pitch = place.stride * place.element_step;
   const Bits* const at = place.base + place.first * place.element_step;
+#if UNEVEN
+  Chunk last;
+  const u32 count = place.first < place.rest ? place.rest - place.first : 0;
+  if (count >= V) last.load(at + STEPS * pitch);
+#endif
   Chunk chunks[STEPS];
 #pragma unroll
   for (int i = STEPS - 1; i >= 0; --i) chunks[i].load(at + i * pitch);
+#if UNEVEN
+  if (count >= V)
+    queues.insert<true>(last.word, STEPS);
+  else if (count)
+    insert_partial<true>(queues, place, STEPS, count);
+#endif
 #pragma unroll
   for (int i = STEPS - 1; i > 0; i -= 2) queues.insert_two<true>(chunks[i].word, chunks[i - 1].word, i);
   if (STEPS % 2) queues.insert<true>(chunks[0].word, 0);
@@ -115,7 +127,7 @@ __device__ inline void walk_at_once(Queues& queues, const Place& place) {
 template <class F> __device__ inline void walk(Queues& queues, const Place& place, [[maybe_unused]] const F& begin_watch) {
   queues.clear();
   if (place.first >= place.length) return;
-#if STEPS && STEPS <= BATCH
+#if WITHOUT_LOOP
   return walk_at_once(queues, place);
 #endif
   u32 steps = place.steps;  // of V elements each
