@@ -43,6 +43,8 @@ _DEVIATIONS, _SPREAD = 4, 0.7
 _ALIKE = 1.15
 #: Elements dropped, of those that reach a bound, from which on queues are faster if they keep one.
 _MANY_DROPPED = 3
+#: Steps, at most, of which queues track sooner what they drop.
+_FEW_STEPS = 16
 #: Bytes of a row, at least, for its buckets' queues of one to be slower: where they track what is
 #: dropped, and where they don't.
 _TRACKED, _UNTRACKED = 48 * 1024, 96 * 1024
@@ -80,7 +82,7 @@ def is_faster(p: Problem, device: Device, cluster: int) -> bool:
     if not p.certificate:
         return few and (cluster > 1 or p.n * size >= _UNTRACKED)
     if cluster > 1:
-        return True
+        return few or (size == 2 and p.n > _FEW_STEPS * p.b)
     if p.rows > device.multiprocessors and size > 2:
         return False
     # By a team of 1,024, whichever it is: that is how it was measured.

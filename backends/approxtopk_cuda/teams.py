@@ -28,9 +28,9 @@ LEAST_L1 = 32 * 1024
 MAX_QUICK = 128
 #: Blocks of a cluster.
 MOST_BLOCKS = 8
-#: Buckets, at most, of which an eighth leaves room on a multiprocessor for another block's: where
-#: the largest clusters fill the device, some blocks must share one.
-_MOST_SHARED = 4096
+#: Buckets, at most, of which an eighth leaves room on a multiprocessor for another block's, and
+#: bytes of a row, at least, that are read sooner even so than by half as many blocks.
+_MOST_SHARED, _LEAST_SHARED = 4096, 2 * 2**20
 #: Warps of a multiprocessor that hide what each of them waits for.
 _WARPS = 12
 #: Steps of a walk, of each element kept and two more, in whose time lists of its parts are merged.
@@ -53,13 +53,18 @@ def teams_for(p: Problem, device: Device) -> list[tuple[int, int]]:
         return [(best, 1), *((team, 1) for team in (256, 512) if team != best)]
     most = 1  # blocks of a cluster that the device has room for
     while device.clusters and most < MOST_BLOCKS:
-        shared = 2 * most == MOST_BLOCKS and p.b <= _MOST_SHARED
-        if 2 * most * p.rows > (processors if shared else at_once(device, 2 * most)):
+        sharing = 2 * most == MOST_BLOCKS and _may_share(p)
+        if 2 * most * p.rows > (processors if sharing else at_once(device, 2 * most)):
             break
         most *= 2
     if p.n > 65536 and 4 * most * p.rows < processors:
         return []
     return _whole(p, device, most) if takes_whole(p) else _in_parts(p, device, most)
+
+
+def _may_share(p: Problem) -> bool:
+    """Whether clusters of most blocks may be so many that some blocks share a multiprocessor."""
+    return p.b <= _MOST_SHARED and p.n * itemsize_of(p.dtype) >= _LEAST_SHARED
 
 
 def by_warps(p: Problem, device: Device) -> bool:
