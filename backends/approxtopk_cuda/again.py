@@ -2,7 +2,8 @@
 
 On randomly ordered distinct values: ties take more. Where the best that each group of buckets lost
 is known, a certificate reads nothing, and a repair the groups that hide something, see
-``kernels/losses.cuh``. A row in registers or in shared memory is not read again from elsewhere.
+``kernels/losses.cuh``. A row in registers or in shared memory is not read again from elsewhere; and
+of some rows the best lines are, whatever is asked.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from approxtopk.exactness import (
 )
 from approxtopk.hypergeometric import bucket_misses
 
+from . import reread
 from .problem import Launch, Problem, Schedule
 
 __all__ = ["elements_read_again"]
@@ -38,6 +40,8 @@ def elements_read_again(p: Problem, schedule: Schedule) -> float:
     if launch.kernel.source == "certify":
         return _apart(p, schedule.launches[0].lost_group)
     macros = dict(launch.kernel.defines)
+    if macros["REREAD"] != "0":
+        return reread.read_again(p)
     if launch.kernel.source == "short" or macros["RESIDENT"] != "0" or macros["LOADED"] != "0":
         return 0.0
     whole = macros["INTERLEAVED"] == "1" and macros["MERGE"] == "0"

@@ -30,7 +30,7 @@ _PARTS = {
         *("ranking", "queue", "chunk", "stage1"),
         *("listed", "selectspace", "order", "select", "quick", "sort", "finish"),
         *("buckets", "results", "hidden", "losslist", "losses", "quicklosses", "held", "repair"),
-        *("arrivals", "maxima", "resident", "loaded"),
+        *("arrivals", "maxima", "resident", "loaded", "reread"),
     ),
     "extract": (
         *("element", "multiplier", "params", "output", "team", "merge"),
@@ -108,6 +108,10 @@ def at_once(compile: Callable[[Kernel], T], kernels: Collection[Kernel]) -> list
         return list(pool.map(compile, kernels))
 
 
+#: Bytes that are spilled for what hardly any row needs.
+_SPARED = 32
+
+
 def compile_to_fit(
     kernel: Kernel, arch: str, ptxas_options: str | None = None
 ) -> tuple[bytes, str]:
@@ -115,11 +119,13 @@ def compile_to_fit(
 
     Policy allots registers by an estimate, which compilers keep to more or less: one in 100
     kernels does not fit, and another one with every release. Where no form fits, it is the one that
-    spills least.
+    spills least. Kernels whose usual rows hardly ever get to where registers are short may spill
+    little: a block less for each multiprocessor costs more.
     """
     least = compile_with_log(kernel, arch, ptxas_options)
     spilled = frame_bytes(least[0])
-    while spilled and (form := leaner(kernel)):
+    spared = _SPARED if dict(kernel.defines).get("REREAD", "0") != "0" else 0
+    while spilled > spared and (form := leaner(kernel)):
         kernel, made = form, compile_with_log(form, arch, ptxas_options)
         if frame_bytes(made[0]) < spilled:
             least, spilled = made, frame_bytes(made[0])

@@ -14,7 +14,10 @@ from approxtopk.hypergeometric import bucket_misses
 from .problem import Device, Problem
 from .teams import MOST_BLOCKS, at_once, is_quick
 
-__all__ = ["BATCH", "ends", "is_faster", "lines", "space", "teams_of", "wanted"]
+__all__ = [
+    *("ALIKE", "BATCH"),
+    *("at_most", "defines", "dropped", "ends", "is_faster", "lines", "space", "teams_of", "wanted"),
+]
 
 #: Bytes of a load, which is a line.
 _LINE = 16
@@ -40,7 +43,7 @@ _DROPPED, _CELLS = 64, 2048
 #: of its mean.
 _DEVIATIONS, _SPREAD = 4, 0.7
 #: More than that reaches a bound of 16-bit elements, many of which are alike.
-_ALIKE = 1.15
+ALIKE = 1.15
 #: Elements dropped, of those that reach a bound, from which on queues are faster if they keep one.
 _MANY_DROPPED = 3
 #: Steps, at most, of which queues track sooner what they drop.
@@ -86,8 +89,14 @@ def is_faster(p: Problem, device: Device, cluster: int) -> bool:
     if p.rows > device.multiprocessors and size > 2:
         return False
     # By a team of 1,024, whichever it is: that is how it was measured.
-    rare = few or _dropped(p, _reaching(p, 1024, p.k)) <= _MANY_DROPPED
+    rare = few or dropped(p, _reaching(p, 1024, p.k)) <= _MANY_DROPPED
     return rare and p.n * size >= _TRACKED
+
+
+def defines(p: Problem, threads: int) -> dict[str, int]:
+    """Macros of ``loaded.cuh``, for so many threads in a cluster."""
+    power = p.b & (p.b - 1) == 0
+    return {"LOADED": lines(p, threads), "MASKED": power, "ENDS": ends(p)}
 
 
 def ends(p: Problem) -> bool:
@@ -115,10 +124,10 @@ def wanted(p: Problem, threads: int) -> int:
     if p.repair:
         return p.k
     reach = _reaching(p, threads, p.k)
-    dropped = _at_most(_dropped(p, reach))
-    if reach - _DEVIATIONS * _SPREAD * math.sqrt(reach) - dropped >= p.k:
+    lost = at_most(dropped(p, reach))
+    if reach - _DEVIATIONS * _SPREAD * math.sqrt(reach) - lost >= p.k:
         return p.k
-    return p.k + math.ceil(dropped)
+    return p.k + math.ceil(lost)
 
 
 def _reaching(p: Problem, threads: int, k: int) -> float:
@@ -130,7 +139,7 @@ def _reaching(p: Problem, threads: int, k: int) -> float:
     if reach >= threads:
         return math.inf
     found = -threads * math.log1p(-reach / threads)
-    return found * (_ALIKE if itemsize_of(p.dtype) == 2 else 1)
+    return found * (ALIKE if itemsize_of(p.dtype) == 2 else 1)
 
 
 def _quarters(warps: int) -> int:
@@ -149,7 +158,7 @@ def _mean_of(least: int, share: float) -> float:
     return high
 
 
-def _dropped(p: Problem, reach: float) -> float:
+def dropped(p: Problem, reach: float) -> float:
     """How many of the best `reach` elements the queues are expected to drop."""
     if reach == math.inf:
         return math.inf
@@ -161,7 +170,7 @@ def _dropped(p: Problem, reach: float) -> float:
     )
 
 
-def _at_most(mean: float) -> float:
+def at_most(mean: float) -> float:
     """What a number of rare events hardly ever exceeds."""
     return mean + _DEVIATIONS * math.sqrt(mean)
 
@@ -173,8 +182,8 @@ def _has_room(p: Problem, team: int, cluster: int) -> bool:
     threads = team * cluster
     reach = _reaching(p, threads, wanted(p, threads))
     listed = _LISTED if p.repair else min(_LISTED, team // _SHARING)
-    if _at_most(reach / cluster) > listed // cluster:  # each block has its own places
+    if at_most(reach / cluster) > listed // cluster:  # each block has its own places
         return False
-    if _at_most(reach / (threads // 32)) > _SHOWN // (team // 32):
+    if at_most(reach / (threads // 32)) > _SHOWN // (team // 32):
         return False
-    return p.repair or _at_most(_dropped(p, reach)) <= _DROPPED
+    return p.repair or at_most(dropped(p, reach)) <= _DROPPED

@@ -15,17 +15,16 @@ from .teams import by_warps, is_quick
 from .tiling import Tiling
 
 __all__ = [
-    *("BATCH", "STEPS_AT_ONCE", "TEAMS"),
-    *("blocks_of", "bucketed", "fits", "is_faster", "row_bytes"),
+    "TEAMS",
+    *("blocks_of", "bucketed", "defines", "fits", "is_faster", "row_bytes"),
 ]
 
 #: Bytes of an element.
 _SIZES = (2, 4)
 #: Threads of a team, the preferred number first.
 TEAMS = (128, 256)
-#: Steps that a thread takes together, and loads in flight of the walk that is taken instead where
-#: too many elements reach the bound: that is rare, and must not cost registers.
-STEPS_AT_ONCE, BATCH = 4, 2
+#: Steps that a thread takes together.
+_STEPS_AT_ONCE = 4
 #: Registers of a thread.
 _REGISTERS = 48
 #: Elements that a team can list, and how many reach its bound for each of the k best.
@@ -101,7 +100,12 @@ def blocks_of(device: Device, threads: int, shared: int, static: int) -> int:
     return min(65536 // _REGISTERS // threads, device.shared_in_all // each)
 
 
-def ranked(p: Problem, device: Device, tiling: Tiling, blocks: int) -> bool:
+def defines(p: Problem, device: Device, tiling: Tiling, blocks: int) -> dict[str, int]:
+    """Macros of ``resident.cuh``."""
+    return {"RESIDENT": _STEPS_AT_ONCE, "RANKED": _ranked(p, device, tiling, blocks)}
+
+
+def _ranked(p: Problem, device: Device, tiling: Tiling, blocks: int) -> bool:
     """Whether all pairs are compared for the k best, and not one warp chooses them.
 
     That is done sooner and takes more instructions, of 32-bit elements three for two.

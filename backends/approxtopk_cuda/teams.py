@@ -13,6 +13,7 @@ __all__ = [
     "by_warps",
     "certify_space",
     "crowded",
+    "groups_for_bound",
     "is_quick",
     "merges",
     "static_space",
@@ -202,3 +203,11 @@ def certify_space(p: Problem, team: int) -> int:
 def _per_warp(team: int) -> int:
     """Places for each warp; see selectspace.cuh."""
     return 32 if team >= 512 else team // 32
+
+
+def groups_for_bound(k: int, places: int, threads: int) -> int:
+    """Groups of a thread's candidates for a bound on the k-th; 0 where there are too few."""
+    for groups in (1, 2, 4, 8):
+        if k <= groups * threads <= places:
+            return groups
+    return 0

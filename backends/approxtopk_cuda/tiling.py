@@ -11,6 +11,7 @@ from .problem import Device, Problem
 from .teams import takes_whole
 from .variants import (
     LIMITS,
+    Walk,
     entry_bytes,
     key_bytes,
     least_registers,
@@ -20,7 +21,7 @@ from .variants import (
     widest_load,
 )
 
-__all__ = ["Tiling", "list_bytes", "tile_block", "tile_grid"]
+__all__ = ["Tiling", "list_bytes", "tile_block", "tile_grid", "walk_of"]
 
 #: Threads of a block of stage 1 alone: few, so that the last blocks leave little idle; more where
 #: they share buckets.
@@ -264,3 +265,18 @@ def _floor_power_of_two(x: float) -> int:
 
 def _ceil_power_of_two(x: float) -> int:
     return 1 << (max(1, -int(-x // 1)) - 1).bit_length()
+
+
+def walk_of(p: Problem, tiling: Tiling, least: int = 0, more: int = 0) -> tuple[Walk, int]:
+    """The walk, and the registers of its threads, of which `least` can be had anyway."""
+    few = least >= 128  # threads of a multiprocessor, so that each has many loads in flight
+    limits = LIMITS[1:] if few else tiling.limits
+    at_most = 16 if few and tiling.steps >= 16 else 8
+    queues, strided = tiling.queues, p.step != 1
+    budget = registers(p.dtype, p.kb, tiling.v, queues, limits, more, at_most)
+    pairs = budget.limit > 64
+    walk = Walk(
+        *(p.kb, tiling.v, budget.batch, queues),
+        *(p.interleaved, strided, tiling.rows_first, pairs),
+    )
+    return walk, budget.limit

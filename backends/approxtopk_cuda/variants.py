@@ -145,6 +145,7 @@ def common_defines(
         "RESIDENT": "0",
         "RANKED": "0",
         "LOADED": "0",
+        "REREAD": "0",
         "MASKED": "0",
         "ENDS": "0",
     }

@@ -7,6 +7,7 @@ import pytest
 
 @pytest.fixture
 def by_queues(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All rows are selected from by queues, not in registers or in shared memory."""
+    """All rows are selected from by queues, and by no other way."""
     monkeypatch.setattr("approxtopk_cuda.loaded.teams_of", lambda p, device: None)
-    monkeypatch.setattr("approxtopk_cuda.resident.is_faster", lambda *args: False)
+    for other in ("resident", "reread"):
+        monkeypatch.setattr(f"approxtopk_cuda.{other}.is_faster", lambda *args: False)

@@ -62,13 +62,13 @@ def check(arr: Any, request: Request) -> None:
     *approximate, certificate = cuda.topk(arr, replace(request, certificate=True))
     # Kernels with and without certificates may take other loads, and unsorted results of rows that
     # begin anywhere lie by these. Few rows of queues of one may be in registers with one alone, and
-    # many of 16-bit elements in shared memory.
+    # many of 16-bit elements in shared memory; of many long ones the best lines may be read again.
     few = (
         arr.numel()
         <= 2 * torch.cuda.get_device_properties(arr.device).multi_processor_count * request.n
     )
     aligned = request.n * arr.element_size() % 16 == 0
-    same_way = request.kb > 1 if few else arr.element_size() != 2
+    same_way = request.kb > 1 if few else arr.element_size() != 2 and request.n < 24_000
     if request.sorted or (aligned and same_way):
         assert torch.equal(plain[1], approximate[1])
     assert same_sets(plain[1], approximate[1]).all()
@@ -128,6 +128,10 @@ def test_random_plans(dtype: str, block: int) -> None:
         (300, 8192, 40, 512, 1, {"largest": False}),  # 32-bit elements, or none of a plan's answers
         (300, 16384, 64, 1024, 1, {"sorted": True}),
         (800, 32768, 33, 2048, 2, {}),
+        (300, 32000, 50, 4096, 1, {}),  # best lines are read again, as of the next three
+        (300, 32001, 50, 2048, 2, {"sorted": True}),
+        (600, 24000, 64, 3000, 1, {"largest": False}),
+        (270, 50257, 40, 5000, 1, {}),
         (100, 16384, 40, 1024, 2, {}),  # few rows, in registers, as are the next four
         (200, 8195, 50, 1000, 3, {"sorted": True}),
         (64, 32000, 50, 2048, 1, {"largest": False}),

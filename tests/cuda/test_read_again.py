@@ -69,6 +69,14 @@ def test_groups_that_hide_something_are_read_for_a_repair_alone() -> None:
     assert expected((300, *many), **REPAIR) == pytest.approx(2 * read_in_groups(*many, 4), rel=0.01)
 
 
+def test_the_best_lines_are_read_again_whatever_is_asked() -> None:
+    """A group of two lines of eight elements for each of somewhat more than are wanted."""
+    rows = (1024, 32000, 50, 4096, 1)
+    for asked in (CERTIFY, REPAIR):
+        groups = expected(rows, dtype="bfloat16", **asked) / 16
+        assert 50 < groups < 60
+
+
 def test_a_launch_of_its_own_reads_flagged_buckets_or_fewer() -> None:
     for plan, group in (((2**27, 1024, 65536, 1), 1), ((2**20, 3000, 2**18, 2), 4)):
         assert expected((1, *plan), **CERTIFY) == 0
@@ -111,6 +119,7 @@ READS = {
     "there[j] = major < majors && has(bucket, step);": "reads += there[j];",
     "if (exists(there[j], index[j], u)) f(": "if (exists(there[j], index[j], u)) ++reads, f(",
     "const bool there = buckets.has(of, step);": "reads += there;",
+    "load_streamed_if(is, (u32*)line, ends.arr + index_of_line(at));": "reads += is * each;",
 }
 
 #: Few multiprocessors, so that few rows are many; no clusters.
@@ -151,6 +160,8 @@ def counted(kernel: Kernel, folder: Path) -> int:
         (ONE, problem(2, 20000, 5000, 5000, 1, **CERTIFY)),
         (ONE, problem(5, 8192, 260, 1024, 2, sorted=True, **CERTIFY)),  # the last steps are watched
         (ONE, problem(5, 16384, 160, 512, 2, sorted=True, **CERTIFY)),
+        (replace(SMALL, arch="sm_90"), problem(8, 26000, 50, 2048, 1, "int16", **CERTIFY)),
+        (replace(SMALL, arch="sm_90"), problem(8, 26000, 50, 2048, 1, **REPAIR)),  # best lines
     ],
     ids=str,
 )

@@ -66,6 +66,7 @@ def test_long_walks_are_split_where_rows_are_few(
     )
 
 
+@pytest.mark.usefixtures("by_queues")
 @pytest.mark.parametrize(
     ("rows", "n", "dtype", "b", "cluster"),
     [
@@ -78,6 +79,10 @@ def test_long_walks_are_split_where_rows_are_few(
         (8, 131072, "float32", 4096, 8),
         (66, 131072, "float64", 4096, 2),
         (67, 131072, "float64", 4096, 1),  # there is no room for two blocks each
+        (16, 2**19, "float32", 4096, 8),  # so long that two may share a multiprocessor
+        (16, 2**19, "float32", 8192, 4),  # but of fewer buckets
+        (16, 2**18, "float32", 4096, 4),
+        (32, 2**19, "float32", 4096, 2),  # of the largest clusters alone
     ],
 )
 def test_clusters_take_rows_that_are_long_for_a_block(
@@ -129,6 +134,7 @@ def test_a_warp_takes_a_row_only_where_they_are_many() -> None:
     assert team(16384, 16384, 12, 6) == "128"  # parts of buckets would have to be merged
 
 
+@pytest.mark.usefixtures("by_queues")
 @pytest.mark.parametrize(
     ("shape", "more", "threads"),
     [

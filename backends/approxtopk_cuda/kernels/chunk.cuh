@@ -11,6 +11,17 @@ __device__ inline void load_streamed(u32* words, const void* at) {
 #endif
 }
 
+// The same where that is so, without a branch; else the words stay what they are.
+__device__ inline void load_streamed_if(bool does, u32* words, const void* at) {
+#ifdef __CUDA_ARCH__
+  asm volatile("{.reg .pred p; setp.ne.u32 p, %5, 0; @p ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];}"
+      : "+r"(words[0]), "+r"(words[1]), "+r"(words[2]), "+r"(words[3])
+      : "l"(at), "r"((u32)does));
+#else
+  if (does) load_streamed(words, at);
+#endif
+}
+
 // V (from the command line) neighbouring elements in one load.
 struct Chunk {
   static const int bytes = V * Element::bytes;

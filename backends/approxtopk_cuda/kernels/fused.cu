@@ -10,8 +10,9 @@
 //                    shared memory of the first, which selects.
 //   HELD             few winners: candidates stay in registers, but for those that reach a bound.
 //   LOADED           few rows, few winners: a row is in its threads' registers, of a block or of a cluster; see loaded.cuh.
-//   RESIDENT         many rows, few winners: a row stays in shared memory, see resident.cuh. What follows either of these
-//                    here is for rows of which too much reaches the bound.
+//   RESIDENT         many rows, few winners: a row stays in shared memory; see resident.cuh.
+//   REREAD           the same: the best lines of a row are read again; see reread.cuh. What follows one of these three here is
+//                    for rows of which too much reaches the bound.
 //   WINNERS          certificate or repair is asked for, which a row's team does at once; see losses.cuh.
 // Moves    each element once, and the output: candidates never leave the chip.
 
@@ -124,11 +125,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
 
   cluster_arrive_only();  // this block runs
   RowEnds ends;
-#if HELD || RESIDENT || LOADED
+#if HELD || RESIDENT || LOADED || REREAD
   ends = ends_of(p, row);
   // Now, and not when time is short: what this needs takes long to come from constant memory.
   asm volatile("" : "+l"(ends.arr));
-#if !(LOADED && CLUSTER > 1)  // of a cluster only the first block needs it, much later
+#if !(LOADED && CLUSTER > 1 || REREAD)  // needed much later, and in a cluster by the first block alone
   asm volatile("" : "+l"(ends.values), "+l"(ends.indices));
 #endif
 #endif
@@ -169,14 +170,18 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
 #endif
   const OutputSink& output = written;
 #endif
+#if LOADED || REREAD
 #if LOADED
   const LoadedRow<Team> loaded(p, ends, spaces[team], *(LoadedSpace<Team::warps>*)shared);
+#else
+  const RereadRow<Team> loaded(p, ends, spaces[team], *(RereadSpace<Team::warps>*)shared);
+#endif
   loaded.begin();
   u8* exact = WINNERS && !REPAIR ? p.exact + row : nullptr;
-  if (CLUSTER == 1) asm volatile("" : "+l"(exact));
+  if (LOADED && CLUSTER == 1) asm volatile("" : "+l"(exact));
 #endif
   await_launch_before();
-#if LOADED
+#if LOADED || REREAD
   if (__builtin_expect(loaded.select(exact, written), 1)) return;
   cluster_arrive();
 #endif
@@ -276,7 +281,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
     merge_parts<Team, Key, KB>(lists, 1, p.parts, p.tile, sink);
 #endif
   }
-#if !HELD && !RESIDENT && !LOADED
+#if !HELD
   ends = ends_of(p, row);
 #endif
   if (!hidden && !tie) {

@@ -25,13 +25,13 @@ template <class K> struct ListedType { typedef Entry<u64> type; };
 template <> struct ListedType<u32> { typedef u64 type; };
 typedef ListedType<Key>::type Listed;
 
-#if RESIDENT
+#if RESIDENT || REREAD
 // A 16-bit element of a row of at most 65,536: key and index are a word, and two instructions tell who is better.
 __device__ inline u32 key_of(u32 entry) { return entry >> 16 << KEY_SHIFT; }
 __device__ inline u32 index_of(u32 entry) { return ~entry & 0xFFFFu; }
 __device__ inline void count_better(u32& count, u32 a, u32 b) { count += a > b; }
 
-// What is listed of rows that stay in shared memory; `key` is the element's.
+// What is listed of rows that stay in shared memory, or are read again; `key` is the element's.
 typedef Either<sizeof(Bits) == 2, u32, Listed>::type Compact;
 __device__ inline void compact(u32& entry, Key key, u32 index) { entry = key << 16 | (~index & 0xFFFFu); }
 __device__ inline void compact(u64& entry, Key key, u32 index) { entry = listed(key, index); }

@@ -1,8 +1,8 @@
-// The best of elements, without its place: for rows that stay in shared memory or in registers, see resident.cuh and loaded.cuh.
+// The best of elements, without its place: see resident.cuh, loaded.cuh and reread.cuh.
 //
-// From the command line: RESIDENT, LOADED, V, LARGEST.
+// From the command line: RESIDENT, LOADED, REREAD, V, LARGEST.
 
-#if RESIDENT || LOADED
+#if RESIDENT || LOADED || REREAD
 // The better of the elements in two words, in one operation. Of two zeros it may be either.
 __device__ inline Word better_of(Word x, Word y) {
 #ifdef __CUDA_ARCH__
@@ -44,6 +44,35 @@ __device__ inline Word worst_word() {
   const u64 top = 1ull << (8 * Element::bytes - 1);
   const Bits worst = Element::kind != FLOATING ? (LARGEST ? top : top - 1) : LARGEST ? Element::infinity | top : top - 1;
   return Element::per_word == 1 ? (Word)worst : worst * 0x10001u;
+}
+
+// A key that at least `wanted` of what threads know as the best of either half of theirs reach, and hardly any more; of both
+// together if not HALVED. Ends with a barrier.
+template <class Team, bool HALVED> __device__ inline Key bound_by_halving(SelectSpace<Team::size>& space, Key (&best)[2], u32 wanted) {
+  if (!HALVED) best[0] = best[1] = Wholes::greater(best[0], best[1]);
+  const Key low = warp_min(Wholes::less(best[0], best[1])), high = warp_max(Wholes::greater(best[0], best[1]));
+  if (Team::lane() == 0) space.least[Team::warp()] = low, space.greatest[Team::warp()] = high;
+  Team::sync();
+  Key least = space.least[0], greatest = space.greatest[0];
+#pragma unroll
+  for (int warp = 1; warp < Team::warps; ++warp) {
+    least = Wholes::less(least, space.least[warp]);
+    greatest = Wholes::greater(greatest, space.greatest[warp]);
+  }
+  const u32 enough = wanted + wanted / 8;
+#pragma unroll 1
+  while (least < greatest) {
+    const Key middle = least + (greatest - least) / 2 + 1;
+    u32 count = __syncthreads_count(best[0] >= middle);
+    if (HALVED) count += __syncthreads_count(best[1] >= middle);
+    if (count < wanted) {
+      greatest = middle - 1;
+      continue;
+    }
+    least = middle;
+    if (count <= enough) break;
+  }
+  return least;
 }
 #endif
 

@@ -103,36 +103,12 @@ template <class Team> struct Resident {
     }
   }
 
-  // A key that at least k of what threads know as the best of their buckets reach, and hardly any more. Of fewer threads that is
-  // two of each, of either half: fewer elements then reach it.
+  // Of fewer threads the best of either half of their buckets: fewer elements then reach the bound.
   static const bool halved = RANKED && warps == 4;
   __device__ Key bound(const Maxima& maxima) const {
     Key best[2];
     maxima.most(best);
-    if (!halved) best[0] = best[1] = Wholes::greater(best[0], best[1]);
-    const Key low = warp_min(Wholes::less(best[0], best[1])), high = warp_max(Wholes::greater(best[0], best[1]));
-    if (Team::lane() == 0) select_space.least[Team::warp()] = low, select_space.greatest[Team::warp()] = high;
-    Team::sync();
-    Key least = select_space.least[0], greatest = select_space.greatest[0];
-#pragma unroll
-    for (int warp = 1; warp < warps; ++warp) {
-      least = Wholes::less(least, select_space.least[warp]);
-      greatest = Wholes::greater(greatest, select_space.greatest[warp]);
-    }
-    const u32 enough = p.k + p.k / 8;
-#pragma unroll 1
-    while (least < greatest) {
-      const Key middle = least + (greatest - least) / 2 + 1;
-      u32 count = __syncthreads_count(best[0] >= middle);
-      if (halved) count += __syncthreads_count(best[1] >= middle);
-      if (count < p.k) {
-        greatest = middle - 1;
-        continue;
-      }
-      least = middle;
-      if (count <= enough) break;
-    }
-    return least;
+    return bound_by_halving<Team, halved>(select_space, best, p.k);
   }
 
   // Of a lane's `hits` the KB best of the bucket, which it shares with its `lanes` neighbours; at(i) is that of bit i. Tells
