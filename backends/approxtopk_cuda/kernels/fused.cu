@@ -281,7 +281,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
     merge_parts<Team, Key, KB>(lists, 1, p.parts, p.tile, sink);
 #endif
   }
-#if !HELD
+#if !HELD && !RESIDENT && !LOADED
   ends = ends_of(p, row);
 #endif
   if (!hidden && !tie) {
