@@ -3,8 +3,8 @@
 The unit is one element of the input read at full bandwidth, so that a cost over ``n`` is the
 ratio to the read floor. The constants are fitted to what an NVIDIA H200 takes for 117 workloads,
 1 to 16,384 rows of float32 and bfloat16, by plans of one to four kept elements of each bucket
-(``benchmarks/gpu_plans.py`` and ``gpu_sweep.py``). What the model chooses takes 3 to 4 % longer
-than the best of them on average, and up to 1.5 times as long; tests hold it to that. A CPU weighs
+(``benchmarks/gpu_plans.py`` and ``gpu_sweep.py``). What the model chooses takes 2 to 4 % longer
+than the best of them on average, and up to 1.6 times as long; tests hold it to that. A CPU weighs
 the parts much alike; see ``docs/performance-cpu.md``. The number of rows and the dtype are left
 out, so that a plan is known without an array and a row is answered alike in any batch.
 """
