@@ -15,6 +15,9 @@ from test_emulated_problems import check
 from test_emulated_resident import PATTERNS, launch_of, rows_of
 
 from approxtopk_cuda import Device
+from approxtopk_cuda import reread as policy
+from approxtopk_cuda.loaded import at_most
+from approxtopk_cuda.teams import static_space
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
@@ -147,3 +150,31 @@ def test_which_rows_are_reread_for_the_answer_of_a_plan() -> None:
     assert way(1024, 32000, 2048, 1, "float32") == never
     assert way(1024, 32000, 64) == never  # which drop too much
     assert way(1024, 32000, 4096, 4) == never  # whose candidates leave room for few blocks
+
+
+@pytest.mark.parametrize("want", [8, 50, 100])
+def test_how_much_reaches_a_bound(want: int) -> None:
+    """What as many threads' best reach as are wanted, or an eighth more, at the most."""
+    p = problem(300, 32768, want, 4096, 1)
+    rng = np.random.default_rng(0)
+    counts = []
+    for more in range(200):
+        row = rng.standard_normal(p.n, dtype="f4")
+        best = row.reshape(-1, policy.TEAM, 4).max((0, 2))
+        bar = np.sort(best)[-want - more % (want // 8 + 1)]
+        counts.append((row >= bar).sum())
+    assert min(counts) >= want
+    expected = policy._reaching(p, want)
+    assert 0.85 * expected < np.mean(counts) < expected
+    assert at_most(expected) >= max(counts)
+
+
+def test_four_blocks_find_room_and_no_fifth() -> None:
+    device = Device("sm_90", 132)
+    for b, kb in ((2048, 1), (4096, 1), (1024, 2)):
+        p = problem(528, 32000, 50, b, kb, "bfloat16")
+        launch = launch_of(p, device)
+        macros = dict(launch.kernel.defines)
+        assert (macros["REREAD"], macros["MIN_BLOCKS"]) == ("2", "4")
+        each = launch.shared + static_space(p, policy.TEAM) + device.shared_reserved
+        assert 4 * each <= device.shared_in_all < 5 * each
