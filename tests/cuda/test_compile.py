@@ -61,7 +61,7 @@ def check_spills(kernels: list[Kernel], arch: str) -> None:
 @pytest.mark.parametrize(
     ("arch", "kinds", "share"),
     [
-        ("sm_90", slice(None), 36),
+        ("sm_90", slice(None), 72),
         ("sm_80", slice(0, None, 3), 120),
         ("sm_100", slice(1, None, 3), 120),
         ("sm_120", slice(2, None, 3), 120),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,15 +49,21 @@ def packed(p: Problem, arr: np.ndarray, rising: bool) -> np.ndarray:
     return arr
 
 
-@pytest.mark.parametrize(
-    ("name", "promise"),
-    [*product(CASES, ["repair"]), ("known", "certificate")],
-)
-def test_blocks_share_a_row(name: str, promise: str, tmp_path: Path) -> None:
+def each() -> list[Any]:
+    """Cases and promises, and whether rows are of every kind: those of the first; else of two."""
+    some = [(name, "repair", name == "known") for name in CASES]
+    more = [(name, "repair", True) for name in CASES if name != "known"]
+    marked = [pytest.param(*one, marks=pytest.mark.exhaustive) for one in more]
+    return [*some, ("known", "certificate", True), *marked]
+
+
+@pytest.mark.parametrize(("name", "promise", "whole"), each())
+def test_blocks_share_a_row(name: str, promise: str, whole: bool, tmp_path: Path) -> None:
     p, device, expected = CASES[name]
     p = replace(p, certificate=promise == "certificate", repair=promise == "repair")
     spread, few = (rows_of(p.dtype, p.rows, p.n, seed) for seed in (1, 2))
-    for arr in (spread, few, packed(p, spread, True), packed(p, spread, False)):
+    rising, anyhow = (packed(p, spread, rising) for rising in (True, False))
+    for arr in (spread, few, rising, anyhow) if whole else (few, anyhow):
         last = check(p, device, arr, tmp_path).launches[-1]
     macro, field = dict(last.kernel.defines), dict(last.fields)
     assert (last.kernel.entry, last.cluster) == ("certify", 8)
