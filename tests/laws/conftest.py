@@ -11,6 +11,9 @@ from tensors import torch_array, torch_to_numpy
 import approxtopk
 from approxtopk.testing import Subject
 
+#: A dtype of each width, floats and integers.
+OF_EACH_WIDTH = ("int8", "bfloat16", "float32", "int64")
+
 ADAPTERS: dict[str, dict[str, Any]] = {
     "numpy": {},
     "numba": {},
@@ -32,13 +35,18 @@ def backend(request: pytest.FixtureRequest) -> Subject:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to exhaustive runs what Numba compiles for a quarter of a minute each.
+    """Leave to exhaustive runs what is the same again.
 
-    Queues of every length, for NumPy arrays and CPU tensors: the same functions for each type more.
+    Queues of every length, for NumPy arrays and CPU tensors, are the same functions for each type
+    more, which Numba compiles for a quarter of a minute. And CPU tensors of a width go one way, to
+    the kernels that the same cases of every dtype meet as NumPy arrays.
     """
     for item in items:
         chosen = getattr(item, "callspec", None)
         of = chosen.params if chosen else {}
         compiled = of.get("backend") in BACKENDS and of.get("dtype") != ANY_LENGTH
         if compiled and str(of.get("edge", "")).endswith("every kb"):
+            item.add_marker(pytest.mark.exhaustive)
+        other = of.get("dtype", ANY_LENGTH) not in OF_EACH_WIDTH
+        if of.get("backend") == "torch" and other and "every_dtype" not in item.name:
             item.add_marker(pytest.mark.exhaustive)

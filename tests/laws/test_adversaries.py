@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
+from typing import Any
 
 import pytest
 from checks import LossyRows, some_adversaries
@@ -25,8 +26,14 @@ def test_adversaries(backend: Subject, dtype: str) -> None:
     check(backend, dtype)
 
 
-@pytest.mark.parametrize("dtype", available_dtypes())
-@pytest.mark.parametrize("way", ["groups", "buckets"])
+def ways_and_dtypes() -> list[Any]:
+    """Every dtype goes one way, and those that follow each other different ones."""
+    both = [(way, dtype) for way in ("groups", "buckets") for dtype in available_dtypes()]
+    marks = ((), pytest.mark.exhaustive)
+    return [pytest.param(*each, marks=marks[number % 2]) for number, each in enumerate(both)]
+
+
+@pytest.mark.parametrize(("way", "dtype"), ways_and_dtypes())
 def test_adversaries_of_torch_operations(dtype: str, way: str, monkeypatch) -> None:
     """Which serve where no compiled kernel does."""
     torch_backend = pytest.importorskip("approxtopk_torch.backend")
