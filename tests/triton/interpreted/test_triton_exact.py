@@ -56,7 +56,7 @@ def test_certificate_and_repair(plan: Any) -> None:
     assert (gathered.view(bits) == values.view(bits)).all()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "int64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("int64", marks=pytest.mark.exhaustive)])
 def test_more_hidden_than_a_program_holds(dtype: str) -> None:
     array = adversarial.rows(1, 4, 700, 2, False, dtype, True)
     how = {"exact": True, "interleaved": False, "sorted": True}

@@ -20,8 +20,8 @@ def test_law(subject: Subject, letter: str) -> None:
 
 @pytest.mark.parametrize(("number", "edge"), list(enumerate(EDGE_CASES)), ids=str)
 def test_edge_case(subject: Subject, number: int, edge: EdgeCase) -> None:
-    """A few of the dtypes, other ones for each case: equal to the reference, bits and all."""
-    for dtype in list(subject.dtypes)[number % 7 :: 7]:
+    """One of the dtypes, another one for each case: equal to the reference, bits and all."""
+    for dtype in list(subject.dtypes)[number % 9 :: 9]:
         if not edge.suits(dtype):
             continue
         for case in list(edge.make(dtype))[:1]:
