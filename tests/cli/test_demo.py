@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 
 import pytest
 from typer.testing import CliRunner
@@ -11,8 +12,8 @@ import approxtopk
 from approxtopk.cli import demo
 from approxtopk.cli.app import app
 
-pytest.importorskip("sklearn")
-pytest.importorskip("matplotlib")
+if not (find_spec("sklearn") and find_spec("matplotlib")):  # each worker would import them
+    pytest.skip("needs scikit-learn and matplotlib", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
