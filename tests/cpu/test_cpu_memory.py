@@ -112,7 +112,7 @@ LONG_ROWS = [
 def test_nor_for_one_long_row(backend: str, dtype: str, how: dict[str, Any], share: int) -> None:
     """A row that what is kept of it is no small part of; NumPy alone takes as much again."""
     if backend == "numba" and dtype in ("float16", "float64"):
-        how = {**how, "recall": 0.9, "kb": 3}  # long queues are compiled for one type, float32
+        how = {**how, "recall": 0.9, "kb": 2}  # long queues are compiled for one type, float32
     arr = normal((2**20,), dtype)
     taken, moved = extra(arr, len(arr) // share, backend=backend, **how)
     assert taken <= max((1.0 if backend == "numpy" else 0.1) * moved, LEAST)
