@@ -39,8 +39,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Queues of every length, for NumPy arrays and CPU tensors, are the same functions for each type
     more, which Numba compiles for a quarter of a minute. And CPU tensors of a width go one way, to
-    the kernels that the same cases of every dtype meet as NumPy arrays.
+    the kernels that the same cases of every dtype meet as NumPy arrays; adversaries are for all.
     """
+    for_all = ("test_adversaries", "test_every_dtype_is_served")
     for item in items:
         chosen = getattr(item, "callspec", None)
         of = chosen.params if chosen else {}
@@ -48,5 +49,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if compiled and str(of.get("edge", "")).endswith("every kb"):
             item.add_marker(pytest.mark.exhaustive)
         other = of.get("dtype", ANY_LENGTH) not in OF_EACH_WIDTH
-        if of.get("backend") == "torch" and other and "every_dtype" not in item.name:
+        if of.get("backend") == "torch" and other and not item.name.startswith(for_all):
             item.add_marker(pytest.mark.exhaustive)
