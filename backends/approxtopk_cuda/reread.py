@@ -22,8 +22,9 @@ TEAM, _BLOCKS = 256, 4
 _SIZES, _LINE = (2, 4), 16
 #: Groups of lines of a thread, lines of a group at the most, and lines that are on their way.
 _GROUPS, _MOST_LINES, _FLIGHT = 8, 4, 12
-#: What a team has room for: elements of its list, and of what was dropped.
-_LISTED, _DROPPED = 240, 64
+#: What a team has room for: elements of its list, cells of their buckets; elements that share one
+#: with others, and as many that were dropped.
+_LISTED, _CELLS, _OTHERS = 240, 4096, 64
 #: Indices of 16-bit elements are of as many bits.
 _MOST_ELEMENTS = 2**16
 #: Bytes of a row, at least, by bytes of an element, for exact answers of few rows; elements of one
@@ -43,10 +44,14 @@ def fits(p: Problem, device: Device) -> bool:
         return False
     if loaded.lines(p, TEAM) > _GROUPS * _MOST_LINES:
         return False
-    reach = _reaching(p, wanted(p))
+    reach = _reaching(p, wanted(p) * (1 + _MORE))
     if loaded.at_most(reach) > _LISTED:
         return False
-    return p.repair or loaded.at_most(loaded.dropped(p, reach)) <= _DROPPED
+    if p.repair:
+        return True
+    cells = min(p.b, _CELLS)
+    others = reach + cells * math.expm1(-reach / cells)  # that share a cell with the one it has
+    return max(loaded.at_most(loaded.dropped(p, reach)), loaded.at_most(others)) <= _OTHERS
 
 
 def is_faster(p: Problem, device: Device) -> bool:
@@ -80,7 +85,8 @@ def defines(p: Problem) -> dict[str, int]:
 
 def read_again(p: Problem) -> float:
     """Elements of a row in groups of lines that reach the bound."""
-    return wanted(p) * (1 + _MORE / 2) * _group_lines(p) * (_LINE // itemsize_of(p.dtype))
+    groups = _reaching(p, wanted(p) * (1 + _MORE / 2)) / _alike(p)
+    return groups * _group_lines(p) * (_LINE // itemsize_of(p.dtype))
 
 
 def space(p: Problem, device: Device, static: int) -> int:
@@ -89,8 +95,8 @@ def space(p: Problem, device: Device, static: int) -> int:
     So that there is room for as many blocks as registers are for, and no more: with all that is
     left as L1 they take 5 % longer.
     """
-    least = 272 * (4 if itemsize_of(p.dtype) == 2 else 8)
-    least += 32 + _LISTED + 4096 * 4 + 2 * _DROPPED * 8 + 8 + 384 * 2
+    entry = 4 if itemsize_of(p.dtype) == 2 else 8
+    least = (_LISTED + 32 + 2 * _OTHERS) * entry + _LISTED + 4 * _CELLS + 2 * 384 + 40
     alone = device.shared_in_all // (_BLOCKS + 1) + 1 - static - device.shared_reserved
     return max(least, aligned(alone))
 
@@ -104,17 +110,19 @@ def wanted(p: Problem) -> int:
     """Elements to ask a bound for, so that k of them are left when others are dropped."""
     if p.repair:
         return p.k
-    return p.k + math.ceil(loaded.at_most(loaded.dropped(p, _reaching(p, p.k))))
+    reach = _reaching(p, p.k * (1 + _MORE))
+    return p.k + math.ceil(loaded.at_most(loaded.dropped(p, reach)))
 
 
 def _group_lines(p: Problem) -> int:
     return -(-loaded.lines(p, TEAM) // _GROUPS)
 
 
-def _reaching(p: Problem, want: int) -> float:
-    """Elements expected to reach a bound that as many threads' best do, and hardly more."""
-    most = want * (1 + _MORE)
-    if most >= TEAM:
-        return math.inf
-    found = -TEAM * math.log1p(-most / TEAM)
-    return found * (loaded.ALIKE if itemsize_of(p.dtype) == 2 else 1)
+def _reaching(p: Problem, most: float) -> float:
+    """Elements expected to reach a bound that the best of so many threads do."""
+    return -TEAM * math.log1p(-most / TEAM) * _alike(p) if most < TEAM else math.inf
+
+
+def _alike(p: Problem) -> float:
+    """Of 16-bit elements more do, many of which are alike."""
+    return loaded.ALIKE if itemsize_of(p.dtype) == 2 else 1.0

@@ -12,7 +12,7 @@
 //   LOADED           few rows, few winners: a row is in its threads' registers, of a block or of a cluster; see loaded.cuh.
 //   RESIDENT         many rows, few winners: a row stays in shared memory; see resident.cuh.
 //   REREAD           the same: the best lines of a row are read again; see reread.cuh. What follows one of these three here is
-//                    for rows of which too much reaches the bound.
+//                    for rows that it gives nothing for, mostly because too much reaches its bound.
 //   WINNERS          certificate or repair is asked for, which a row's team does at once; see losses.cuh.
 // Moves    each element once, and the output: candidates never leave the chip.
 
@@ -172,17 +172,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
 #endif
 #if LOADED || REREAD
 #if LOADED
-  const LoadedRow<Team> loaded(p, ends, spaces[team], *(LoadedSpace<Team::warps>*)shared);
+  const LoadedRow<Team> direct(p, ends, spaces[team], *(LoadedSpace<Team::warps>*)shared);
 #else
-  const RereadRow<Team> loaded(p, ends, spaces[team], *(RereadSpace<Team::warps>*)shared);
+  const RereadRow<Team> direct(p, ends, spaces[team], *(RereadSpace<Team::warps>*)shared);
 #endif
-  loaded.begin();
+  direct.begin();
   u8* exact = WINNERS && !REPAIR ? p.exact + row : nullptr;
   if (LOADED && CLUSTER == 1) asm volatile("" : "+l"(exact));
 #endif
   await_launch_before();
 #if LOADED || REREAD
-  if (__builtin_expect(loaded.select(exact, written), 1)) return;
+  if (__builtin_expect(direct.select(exact, written), 1)) return;
   cluster_arrive();
 #endif
 #if RESIDENT

@@ -3,6 +3,14 @@
 // From the command line: RESIDENT, LOADED, REREAD, V, LARGEST.
 
 #if RESIDENT || LOADED || REREAD
+#ifndef __CUDA_ARCH__
+// What an operation gives for an element: of a NaN always the same bits.
+inline Word canonical(Word element) {
+  const Word other = ((Word)1 << (8 * Element::bytes - 1)) - 1;
+  return Element::kind == FLOATING && (element & other) > Element::infinity ? other : element;
+}
+#endif
+
 // The better of the elements in two words, in one operation. Of two zeros it may be either.
 __device__ inline Word better_of(Word x, Word y) {
 #ifdef __CUDA_ARCH__
@@ -26,7 +34,8 @@ __device__ inline Word better_of(Word x, Word y) {
   return x;
 #else
   const Word a = order<Element, LARGEST>(x), b = order<Element, LARGEST>(y), low = Element::per_word == 1 ? ~0u : 0xFFFFu;
-  return ((a & low) < (b & low) ? y & low : x & low) | ((a & ~low) < (b & ~low) ? y & ~low : x & ~low);
+  const Word both = ((a & low) < (b & low) ? y & low : x & low) | ((a & ~low) < (b & ~low) ? y & ~low : x & ~low);
+  return Element::per_word == 1 ? canonical(both) : canonical(both & low) | canonical(both >> 16) << 16;
 #endif
 }
 
@@ -36,7 +45,7 @@ __device__ inline Key greatest_in(Word keys) {
 }
 
 // A word of elements that those with a key, or a greater one, are better than: two keys below, for next to that of zeros there is
-// one that no element has.
+// one that no element has. Below an infinity it is a NaN, which an operation gives other bits: then all elements seem to be better.
 __device__ inline Word below_of(Key key) { return unorder<Element, LARGEST>(key - 2) * (Element::per_word == 1 ? 1u : 0x10001u); }
 
 // A word of elements that no others are worse than.

@@ -37,7 +37,7 @@ struct Params {
   u32 group;        // certify: buckets that share a best key lost
   u32 watched;      // certificates: the last steps of a walk, of which it is noted what is dropped, a multiple of BATCH
   u32 lets_next;    // whether the next launch may begin once all blocks of this one run
-  u32 wanted;       // rows in registers: elements that must reach the bound, for k of them to be left; see loaded.cuh
+  u32 wanted;       // elements that must reach a bound, for k of them to be left; see loaded.cuh and reread.cuh
 };
 
 #if INDEX_BYTES == 4

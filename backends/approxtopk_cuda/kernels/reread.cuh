@@ -2,14 +2,15 @@
 //
 // 1. walk    A row is read in lines of 16 bytes, whatever its buckets are. Of some lines of a thread together, a group, the best is
 //            kept: an operation for two 16-bit elements. Nothing else stays.
-// 2. bound   A key that as many groups' best reach as are wanted, and hardly more, by halving the range that these lie in.
+// 2. bound   A key that as many threads' best reach as are wanted, and hardly more, by halving the range that these lie in.
 // 3. list    Lines of groups in which something reaches the bound are read again, from L2: those of a warp by its lanes.
 // 4. rank    Pairs of what is listed are compared for the places in the output.
 // 5. drop    A plan's queues would have dropped what KB others of its bucket are ahead of: these are listed, too. Hardly any
 //            buckets have two in the list. What is behind a dropped one moves up.
 //
 // As of rows in registers (loaded.cuh), that a row is exact costs hardly anything to know, and REPAIR is not to drop anything. Where
-// more reaches the bound than there is room for, or less than k of it is left, nothing is given.
+// more reaches the bound, shares buckets or is dropped than there is room for, or less than k is left, nothing is given. Nor is it
+// where the bound is next to the least key of all.
 //
 // From the command line: REREAD (lines of a group, 0: not so), GROUPS_EACH (of a thread), FLIGHT (how many of these are on their
 // way), ENDS, MASKED (see loaded.cuh), WINNERS, REPAIR, TEAM, KB.
@@ -17,7 +18,8 @@
 #if REREAD
 template <int WARPS> struct RereadSpace {
   static const u32 room = 384 / WARPS;  // groups that a warp can list
-  static const u32 listed = 240, most = 64, cells = 4096;
+  static const u32 listed = 240, cells = 4096;
+  static const u32 most = 64;  // of those that share cells, and of what was dropped
   List<listed, Compact> list;
   u8 ahead[listed];  // of each entry
   u32 owner[cells];  // of each cell that buckets share, the place of an entry of one
@@ -26,7 +28,7 @@ template <int WARPS> struct RereadSpace {
   u16 groups[WARPS][room];  // by their first lines
 };
 
-static_assert(sizeof(Key) == 4 && sizeof(RereadSpace<TEAM / 32>) <= 20632, "what reread.py reckons with");
+static_assert(sizeof(Key) == 4 && sizeof(RereadSpace<TEAM / 32>) <= (sizeof(Compact) == 4 ? 19032 : 20632), "what reread.py reckons with");
 
 template <class Team> struct RereadRow {
   static const int each = 16 / (int)sizeof(Bits);  // elements of a line
@@ -39,7 +41,7 @@ template <class Team> struct RereadRow {
   SelectSpace<Team::size>& select_space;
   Space& space;
   u32 skipped;     // elements in front of the row's first whole line
-  u32 first, end;  // the whole lines' numbers; a warp's lines are whole lines of memory, of 128 bytes
+  u32 first, end;  // the whole lines' numbers: a warp's lines are whole lines of memory, of 128 bytes, if there are threads for that
 
   __device__ RereadRow(const Params& params, const RowEnds& at, SelectSpace<Team::size>& select, Space& own)
       : p(params), ends(at), select_space(select), space(own) {
@@ -110,9 +112,9 @@ template <class Team> struct RereadRow {
 
   // Places in the list for a warp.
   __device__ u32 reserve(u32 count) const {
-    u32 first = 0;
-    if (Team::lane() == 0) first = add_shared(&space.list.length, count);
-    return __shfl_sync(~0u, first, 0);
+    u32 begin = 0;
+    if (Team::lane() == 0) begin = add_shared(&space.list.length, count);
+    return __shfl_sync(~0u, begin, 0);
   }
 
   // Lists what reaches `bar` of a warp's lines. More than there is room for makes the list longer than that.
@@ -165,9 +167,9 @@ template <class Team> struct RereadRow {
   // Of entries whose buckets share a cell one owns it, and others find that. Hardly any do. What is ahead of an entry in its
   // bucket is among these, or owns its cell.
   template <class Sink> __device__ bool give(u8* exact, u32 count, const Sink& sink) const {
-    const auto& list = space.list;
+    const auto& all = space.list;
     const u32 own = Team::rank() < count ? Team::rank() : 0;
-    const Compact entry = list.entries[own];
+    const Compact entry = all.entries[own];
     const u32 bucket = bucket_of(index_of(entry));
     u32* const cell = space.owner + bucket % Space::cells;
     if (Team::rank() < count) atomicExch(cell, own);
@@ -175,7 +177,7 @@ template <class Team> struct RereadRow {
 #pragma unroll 1
     for (u32 base = Team::warp() * 32 / shared_by; base < count; base += Team::size / shared_by) {
       const u32 i = base + Team::lane() / shared_by;
-      const u32 ahead = list.template ahead_of<Team>(list.entries[i < count ? i : base], count);
+      const u32 ahead = all.template ahead_of<Team>(all.entries[i < count ? i : base], count);
       if (Team::rank() % shared_by == 0 && i < count) space.ahead[i] = ahead;
     }
     Team::sync();
