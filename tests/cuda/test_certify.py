@@ -162,6 +162,25 @@ def test_kinds_of_kernels(
 
 @pytest.mark.parametrize(
     ("rows", "n", "k", "b", "kb"),
+    [(300, 32000, 50, 4096, 1), (64, 32000, 50, 2048, 2), (3700, 8192, 64, 512, 2)],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_rows_that_are_infinite_but_for_a_few(
+    rows: int, n: int, k: int, b: int, kb: int, dtype: str
+) -> None:
+    """Their bound is -inf, or next to it."""
+    generator = torch.Generator(device="cuda").manual_seed(0)
+    order = torch.rand(rows, n, device="cuda", generator=generator).argsort(1)
+    finite = torch.randn(rows, k + 20, device="cuda", generator=generator)
+    count = k - 3 + torch.arange(rows, device="cuda")[:, None] % 23
+    finite[torch.arange(k + 20, device="cuda") >= count] = -torch.inf
+    arr = torch.full((rows, n), -torch.inf, device="cuda")
+    arr.scatter_(1, order[:, : k + 20], finite)
+    check(arr.to(getattr(torch, dtype)), Request((rows, n), dtype, "cuda:0", 1, k, b, kb))
+
+
+@pytest.mark.parametrize(
+    ("rows", "n", "k", "b", "kb"),
     [(300, 9000, 100, 3072, 2), (8, 40_000, 30, 4096, 1), (4, 8192, 20, 1024, 1)],
 )
 def test_float64_that_differs_in_its_lower_half(rows: int, n: int, k: int, b: int, kb: int) -> None:
