@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from emulation import without_fall_back
 from problems import problem
+from test_emulated_loaded import needs_compiler, promises
 from test_emulated_problems import check
 from test_emulated_resident import PATTERNS, launch_of, rows_of
 
@@ -18,8 +18,6 @@ from approxtopk_cuda import Device
 from approxtopk_cuda import reread as policy
 from approxtopk_cuda.loaded import at_most
 from approxtopk_cuda.teams import static_space
-
-needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
 DEVICE = Device("sm_90", 1)
 
@@ -58,11 +56,6 @@ def solve(name: str, promise: str, pattern: str, folder: Path) -> None:
         for i, row in enumerate(arr):
             row[rng.permutation(p.n)[p.k + 3 * i :]] = -np.inf if p.largest else np.inf
     check(p, DEVICE, arr, folder)
-
-
-def promises(name: str, p: Any) -> list[Any]:
-    """What is asked of a problem. A certificate's check solves it without one, too."""
-    return [(name, "repair")] if p.repair else [(name, "certificate"), (name, "repair")]
 
 
 @needs_compiler
