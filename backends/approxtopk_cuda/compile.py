@@ -19,6 +19,9 @@ T = TypeVar("T")
 
 _FOLDER = Path(__file__).parent / "kernels"
 
+#: Bytes that a kernel may spill whose usual rows hardly ever get to where registers are short.
+_SPARED = 32
+
 #: What each kernel file needs before it, in order.
 _PARTS = {
     "stage1": (
@@ -108,10 +111,6 @@ def at_once(compile: Callable[[Kernel], T], kernels: Collection[Kernel]) -> list
         return list(pool.map(compile, kernels))
 
 
-#: Bytes that are spilled for what hardly any row needs.
-_SPARED = 32
-
-
 def compile_to_fit(
     kernel: Kernel, arch: str, ptxas_options: str | None = None
 ) -> tuple[bytes, str]:
@@ -119,17 +118,20 @@ def compile_to_fit(
 
     Policy allots registers by an estimate, which compilers keep to more or less: one in 100
     kernels does not fit, and another one with every release. Where no form fits, it is the one that
-    spills least. Kernels whose usual rows hardly ever get to where registers are short may spill
-    little: a block less for each multiprocessor costs more.
+    spills least.
     """
     least = compile_with_log(kernel, arch, ptxas_options)
     spilled = frame_bytes(least[0])
-    spared = _SPARED if dict(kernel.defines).get("REREAD", "0") != "0" else 0
-    while spilled > spared and (form := leaner(kernel)):
+    while spilled > may_spill(kernel) and (form := leaner(kernel)):
         kernel, made = form, compile_with_log(form, arch, ptxas_options)
         if frame_bytes(made[0]) < spilled:
             least, spilled = made, frame_bytes(made[0])
     return least
+
+
+def may_spill(kernel: Kernel) -> int:
+    """Bytes that a kernel may spill, since a block less for each multiprocessor costs more."""
+    return _SPARED if dict(kernel.defines).get("REREAD", "0") != "0" else 0
 
 
 def compile_with_log(

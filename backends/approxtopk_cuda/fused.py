@@ -74,7 +74,7 @@ def _fused_by(
 ) -> Launch | None:
     """One launch by teams of so many threads, or clusters of so many blocks, if they suit."""
     stays, kept = way is Way.RESIDENT, way is not Way.QUEUES
-    if way is Way.REREAD and not (reread.fits(p, device) and reread.is_faster(p, device)):
+    if way is Way.REREAD and not (reread.is_faster(p, device) and reread.fits(p, device)):
         return None
     tiling = tile_block(p, device, team, cluster)
     if tiling is None or (stays and not resident.fits(p, device, tiling)):
@@ -94,7 +94,7 @@ def _fused_by(
     # Groups for a bound: of a thread's share of the candidates, or of those it found itself.
     shared_out = merge or cluster > 1
     groups = min(team, p.b * p.kb if shared_out else -(-p.b // tiling.v))
-    # By other ways than queues these are for rows of which too much reaches a bound.
+    # By other ways queues are for rows that are given nothing, mostly as too much reaches a bound.
     quick = is_quick(p) and 3 * p.k <= 2 * groups and wave <= 4 and team >= 256 and not kept
     held = quick and tiling.passes == 1 and not merge
     extract = team == 32 and not merge and tiling.passes == 1

@@ -15,8 +15,8 @@ from .problem import Device, Problem
 from .teams import MOST_BLOCKS, at_once, is_quick
 
 __all__ = [
-    *("ALIKE", "BATCH"),
-    *("at_most", "defines", "dropped", "ends", "is_faster", "lines", "space", "teams_of", "wanted"),
+    *("BATCH", "alike", "at_most", "by_lines", "defines", "dropped", "is_faster"),
+    *("lines", "space", "teams_of", "wanted"),
 ]
 
 #: Bytes of a load, which is a line.
@@ -42,8 +42,8 @@ _DROPPED, _CELLS = 64, 2048
 #: Standard deviations that there is room for, and that of what reaches the bound by the square root
 #: of its mean.
 _DEVIATIONS, _SPREAD = 4, 0.7
-#: More than that reaches a bound of 16-bit elements, many of which are alike.
-ALIKE = 1.15
+#: As many times more reach a bound of 16-bit elements, many of which are alike.
+_ALIKE = 1.15
 #: Elements dropped, of those that reach a bound, from which on queues are faster if they keep one.
 _MANY_DROPPED = 3
 #: Steps, at most, of which queues track sooner what they drop.
@@ -95,13 +95,13 @@ def is_faster(p: Problem, device: Device, cluster: int) -> bool:
 
 def defines(p: Problem, threads: int) -> dict[str, int]:
     """Macros of ``loaded.cuh``, for so many threads in a cluster."""
-    power = p.b & (p.b - 1) == 0
-    return {"LOADED": lines(p, threads), "MASKED": power, "ENDS": ends(p)}
+    return {"LOADED": lines(p, threads), **by_lines(p)}
 
 
-def ends(p: Problem) -> bool:
-    """Whether a row may begin or end within a line."""
-    return p.alignment < _LINE or p.n * itemsize_of(p.dtype) % _LINE > 0
+def by_lines(p: Problem) -> dict[str, int]:
+    """Macros of rows that are read by lines, which tell buckets from an element's index."""
+    ends = p.alignment < _LINE or p.n * itemsize_of(p.dtype) % _LINE > 0
+    return {"MASKED": p.b & (p.b - 1) == 0, "ENDS": ends}
 
 
 def lines(p: Problem, threads: int) -> int:
@@ -138,8 +138,12 @@ def _reaching(p: Problem, threads: int, k: int) -> float:
     reach = warps * _mean_of(each, share)
     if reach >= threads:
         return math.inf
-    found = -threads * math.log1p(-reach / threads)
-    return found * (ALIKE if itemsize_of(p.dtype) == 2 else 1)
+    return -threads * math.log1p(-reach / threads) * alike(p)
+
+
+def alike(p: Problem) -> float:
+    """How many times as much reaches a bound because elements are alike."""
+    return _ALIKE if itemsize_of(p.dtype) == 2 else 1.0
 
 
 def _quarters(warps: int) -> int:

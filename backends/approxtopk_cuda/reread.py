@@ -78,14 +78,13 @@ def defines(p: Problem) -> dict[str, int]:
         "REREAD": lines,
         "GROUPS_EACH": -(-loaded.lines(p, TEAM) // lines),
         "FLIGHT": max(1, _FLIGHT // lines),
-        "MASKED": p.b & (p.b - 1) == 0,
-        "ENDS": loaded.ends(p),
+        **loaded.by_lines(p),
     }
 
 
 def read_again(p: Problem) -> float:
     """Elements of a row in groups of lines that reach the bound."""
-    groups = _reaching(p, wanted(p) * (1 + _MORE / 2)) / _alike(p)
+    groups = _reaching(p, wanted(p) * (1 + _MORE / 2)) / loaded.alike(p)
     return groups * _group_lines(p) * (_LINE // itemsize_of(p.dtype))
 
 
@@ -120,9 +119,4 @@ def _group_lines(p: Problem) -> int:
 
 def _reaching(p: Problem, most: float) -> float:
     """Elements expected to reach a bound that the best of so many threads do."""
-    return -TEAM * math.log1p(-most / TEAM) * _alike(p) if most < TEAM else math.inf
-
-
-def _alike(p: Problem) -> float:
-    """Of 16-bit elements more do, many of which are alike."""
-    return loaded.ALIKE if itemsize_of(p.dtype) == 2 else 1.0
+    return -TEAM * math.log1p(-most / TEAM) * loaded.alike(p) if most < TEAM else math.inf

@@ -19,6 +19,9 @@ BACKENDS = ("numba", "torch")  #: for arrays, and for CPU tensors the same
 #: Longer queues than that are of one type.
 LONGEST, ANY_LENGTH = 3, "float32"
 
+#: A dtype of each width, floats and integers.
+OF_EACH_WIDTH = ("int8", "bfloat16", "float32", "int64")
+
 
 class Compiled(Subject):
     """A backend that refuses the queues which are left to exhaustive runs."""

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from compiled import ANY_LENGTH, BACKENDS, Compiled
+from compiled import ANY_LENGTH, BACKENDS, OF_EACH_WIDTH, Compiled
 from tensors import torch_array, torch_to_numpy
 
 import approxtopk
 from approxtopk.testing import Subject
-
-#: A dtype of each width, floats and integers.
-OF_EACH_WIDTH = ("int8", "bfloat16", "float32", "int64")
 
 ADAPTERS: dict[str, dict[str, Any]] = {
     "numpy": {},

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled import OF_EACH_WIDTH
 
 import approxtopk
 from approxtopk.testing import (
@@ -30,14 +31,13 @@ SIZES = {
     *("lengths", "every residue", "every kb"),
     *("every k; 46 b = 1 and n", "candidates and k; 50 k % kb"),
 }
-WIDTHS = ("int8", "bfloat16", "float32", "int64")
 
 
 def in_every_dtype() -> list[Any]:
     """Cases and dtypes."""
     found = []
     for (number, edge), dtype in product(enumerate(EDGE_CASES), available_dtypes()):
-        enough = edge.name in LAID_OUT | SIZES and dtype not in WIDTHS[number % 2 :: 2]
+        enough = edge.name in LAID_OUT | SIZES and dtype not in OF_EACH_WIDTH[number % 2 :: 2]
         marks = pytest.mark.exhaustive if enough else ()
         found.append(pytest.param(edge, dtype, id=f"{edge}-{dtype}", marks=marks))
     return found
