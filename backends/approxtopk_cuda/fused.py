@@ -74,7 +74,7 @@ def _fused_by(
 ) -> Launch | None:
     """One launch by teams of so many threads, or clusters of so many blocks, if they suit."""
     stays, kept = way is Way.RESIDENT, way is not Way.QUEUES
-    if way is Way.REREAD and not (reread.is_faster(p, device) and reread.fits(p, device)):
+    if way is Way.REREAD and not (reread.fits(p, device) and reread.is_faster(p, device)):
         return None
     tiling = tile_block(p, device, team, cluster)
     if tiling is None or (stays and not resident.fits(p, device, tiling)):

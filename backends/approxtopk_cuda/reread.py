@@ -55,7 +55,7 @@ def fits(p: Problem, device: Device) -> bool:
 
 
 def is_faster(p: Problem, device: Device) -> bool:
-    """Whether that is faster than what else there is, as was measured.
+    """Whether that is faster, where it fits, than what else there is, as was measured.
 
     Exact answers gain most. What a plan's queues would have dropped takes time to tell, once or
     twice where rows come in as many waves; queues of few steps each take more.
