@@ -20,7 +20,7 @@ from cpu import RECALL, check, machine, normal, summary, take_turns
 
 import approxtopk
 from approxtopk import Request
-from approxtopk_numba.launch import launch
+from approxtopk_numba.launch import launch, sampled_places
 from approxtopk_numpy.fast import by_cheapest_buckets
 
 #: rows, n, k: k of n / 100 or less.
@@ -50,12 +50,17 @@ def adversaries(arr: np.ndarray, k: int, backend: str) -> dict[str, np.ndarray]:
     columns = crowded[:, : n // width * width].reshape(len(arr), -1, width)[:, :, : k // 8 + 1]
     columns[:] = np.sort(columns + 10.0, axis=1)  # each better than what came before
     rising = np.sort(arr, axis=1)
-    return {
+    made = {
         "constant": np.zeros_like(arr),
         "rising": rising,
         "falling": rising[:, ::-1].copy(),
         "the best in few buckets": crowded,
     }
+    by = launch(Request(arr.shape, "float32", "cpu", 1, k, n, 1)).sampled
+    if backend == "numba" and by is not None:
+        misled = made["the best in its sample"] = arr.copy()
+        misled[:, sampled_places(n, by.lines, 4)[:k]] += 10.0
+    return made
 
 
 def selection(

@@ -36,6 +36,9 @@ from .intrinsics import (
 )
 from .launch import STEPS, TILE_BYTES
 
+#: `reaching` says so where all of PACE elements do.
+ALL = np.uint64(2**PACE - 1)
+
 #: Inner loops, put together by LLVM. They run 15 % faster so than as `glue`.
 inlined = njit(nogil=True, forceinline=True)
 
@@ -194,33 +197,39 @@ def run(n, b, bucket):
 def threshold(keys, first, size, k, most):
     """The k-th greatest of some keys, and how many equal to it are wanted.
 
-    Bit by bit from above, counting the keys that are no smaller: every pass is SIMD, and there
-    are no more passes than bits. A key that exactly k reach will do; then all k may equal it. So
-    will, if `most` is more than k, one that no more than so many reach, as a bound.
+    By counting the keys that reach a trial between the least and the greatest that it can be, from
+    how many reach these; half-way, where that has not halved the span: every pass is SIMD, and
+    there are no more passes than twice the bits, mostly a few. A key that exactly k reach will do;
+    then all k may equal it. So will, if `most` is more than k, one that no more than so many reach,
+    as a bound.
     """
-    low = high = load(keys, first)
+    least = greatest = load(keys, first)
     for i in range(size):
-        low = min(low, load(keys, first + i))
-        high = max(high, load(keys, first + i))
-    one, bit, differ = np.uint64(1), np.uint64(1), np.uint64(low ^ high)
-    while differ > one:
-        differ >>= one
-        bit <<= one
-    floor = np.uint64(low) & ~(bit | (bit - one))
-    if low == high:
-        floor, bit = np.uint64(low), np.uint64(0)
-    below = np.uint64(0)  # how many reach the least key that k don't
-    while bit:
-        trial = floor | bit
-        reach = np.uint64(_count(keys, first, size, keys.dtype.type(trial)))
-        if reach >= np.uint64(k):
-            floor = trial
-            if reach <= np.uint64(most):
-                return keys.dtype.type(floor), k
+        least = min(least, load(keys, first + i))
+        greatest = max(greatest, load(keys, first + i))
+    if size <= most:
+        return least, k
+    low, high = np.uint64(least), np.uint64(greatest)
+    reach, above, wanted = np.float64(size), np.float64(0), np.float64(k + most) / 2  # of low, high
+    halve = False
+    while low < high:
+        span = high - low
+        step = span >> np.uint64(1)
+        if not halve:
+            step = min(
+                np.uint64(np.float64(span) * ((reach - wanted) / (reach - above))),
+                span - np.uint64(1),
+            )
+        trial = low + step + np.uint64(1)
+        count = _count(keys, first, size, keys.dtype.type(trial))
+        if count >= k:
+            low, reach = trial, np.float64(count)
+            if count <= most:
+                return keys.dtype.type(low), k
         else:
-            below = reach
-        bit >>= one
-    return keys.dtype.type(floor), k - np.int64(below)
+            high, above = trial - np.uint64(1), np.float64(count)
+        halve = not halve and high - low > span >> np.uint64(1)
+    return keys.dtype.type(low), k - np.int64(above)
 
 
 @inlined
@@ -328,6 +337,17 @@ def reaching(x, first, size, floor, infinity, flip):
     """Which of up to PACE elements have keys that reach `floor`, a bit for each."""
     if size == PACE:
         return marks(x, first, floor, infinity, flip)
+    return reaching_fewer(x, first, size, floor, infinity, flip)
+
+
+@apart
+def reaching_fewer(x, first, size, floor, infinity, flip):
+    """The same of 1 to PACE: from a look at as many as that, if the array has them."""
+    last = x.size - PACE
+    if last >= 0:
+        at = min(first, last)
+        mask = marks(x, at, floor, infinity, flip) >> np.uint64(first - at)
+        return mask & (ALL >> np.uint64(PACE - size))
     mask = np.uint64(0)
     for i in range(size):
         if order_key(load(x, first + i), infinity, flip) >= floor:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 from approxtopk import Request
+from approxtopk.exactness import place_of_worst
 from approxtopk_numpy.memory import (
     allowance,
     copied_bytes,
@@ -33,6 +38,23 @@ SPREAD_BYTES = 8192
 #: How many more than 2k an exact answer collects before it sorts out.
 SPARE = 1024
 
+#: A sample of a row is some of its lines of so many bytes, at least so many.
+LINE_BYTES, LEAST_LINES = 64, 4
+#: Lines begin anywhere in equal parts of the row, by multiples of 2^32 over the golden ratio, which
+#: are spread evenly modulo 2^32.
+GOLDEN, LOW = np.uint64(0x9E3779B1), np.uint64(2**32 - 1)
+#: It has so many times the cube root of n k elements: what is collected beyond what is wanted falls
+#: with its square root, and costs some ten times as much each. At most one element of so many.
+SAMPLE, SAMPLED = 6, 8
+#: Standard deviations more than is wanted that are expected to reach what it tells. Where fewer
+#: than k do the row is looked at twice again.
+SIGMAS = 2.5
+#: The same of what buckets drop of the elements that are wanted.
+DEVIATIONS = 4
+#: Rows whose buckets drop something are so long at least, and have so many elements for each that
+#: is wanted: others are faster by lanes, as are those of 8-bit elements.
+LONG, FEW, FEW_PER_KB = 8192, 24, 16
+
 #: What a thread must have to do to be worth waking: reading 4 MiB takes it some 100 us.
 BYTES_PER_THREAD = 1 << 22
 
@@ -47,6 +69,33 @@ SOME_WINNERS = 1 << 12
 
 
 @dataclass(frozen=True)
+class Sampled:
+    """How rows are selected from by a sample, see `approxtopk_numba.sampled`.
+
+    Attributes
+    ----------
+    lines, rank : int
+        Lines of a row to look at, and a rank in them that somewhat more than `wanted` elements of
+        the row reach.
+    wanted : int
+        Elements that an answer is found among: of an exact one k.
+    keys, places, queues : int
+        Lengths of scratch memory.
+    """
+
+    lines: int
+    rank: int
+    wanted: int
+    keys: int
+    places: int
+    queues: int
+
+    def workspace(self, itemsize: int) -> int:
+        """Bytes of it."""
+        return self.keys * itemsize + self.places * 8 + self.queues * 4
+
+
+@dataclass(frozen=True)
 class Launch:
     """What the kernels are told besides the request.
 
@@ -54,11 +103,13 @@ class Launch:
     ----------
     exact : bool
         The true top-k is to be found, and buckets needn't be looked at.
+    sampled : Sampled or None
+        How a sample is used first; what follows is for rows that it does not do for, then.
     width : int
         Lanes, see `approxtopk_numba.kernels`; 0 in an exact launch without stage 1.
     keys : int
         Length of a thread's scratch memory, in keys.
-    collected : int
+    places : int
         How many indices an exact launch collects.
     parts : int
         Into how many parts stage 1 splits a row. If more than one, rows come one after another.
@@ -73,9 +124,10 @@ class Launch:
     """
 
     exact: bool
+    sampled: Sampled | None
     width: int
     keys: int
-    collected: int
+    places: int
     parts: int
     threads: int
     piece: int
@@ -102,11 +154,10 @@ def whole_rows(request: Request, threads: int) -> Launch:
     """A launch of so many threads at most, of which each has a row or shares one."""
     n, k, kb, itemsize = request.n, request.k, request.kb, request.itemsize
     tile = TILE_BYTES // itemsize
-    exact, parts, collected = is_exact(request), 1, 0
+    exact, parts, places = is_exact(request), 1, 0
     if exact:
-        width = exact_width(n, k, tile)
-        collected = min(n, 2 * k + SPARE)
-        keys = width + count_regions(n, width, tile) + collected
+        width, places = exact_width(n, k, tile), collected(n, k, itemsize)
+        keys = width + count_regions(n, width, tile) + places
         threads = min(threads, request.rows)
     else:
         width = bucket_width(request, itemsize)
@@ -119,13 +170,16 @@ def whole_rows(request: Request, threads: int) -> Launch:
     if request.sorted or request.index_dtype != "int64":
         piece = max(1, min(piece, SOME_WINNERS // k))
     piece = 1 if parts > 1 else piece
-    scratch = keys * itemsize + collected * 8
+    scratch = keys * itemsize + places * 8
+    by_sample = sampled(request) if parts == 1 else None
+    if by_sample is not None:
+        scratch = max(scratch, by_sample.workspace(itemsize)) + piece * 8
     if request.sorted:
         scratch = max(scratch, piece * k * sorting_bytes(itemsize))
     if request.index_dtype != "int64":
         scratch += piece * k * 8
     workspace = scratch if parts > 1 else scratch * threads
-    return Launch(exact, width, keys, collected, parts, threads, piece, 1, workspace)
+    return Launch(exact, by_sample, width, keys, places, parts, threads, piece, 1, workspace)
 
 
 def in_pieces(request: Request) -> Launch:
@@ -137,7 +191,7 @@ def in_pieces(request: Request) -> Launch:
 
     cuts = max(threads, fewest_pieces(request, piece_bytes))
     workspace = piece_bytes(piece_request(request, cuts)) + threads * held_bytes(request, cuts)
-    return Launch(is_exact(request), 0, 0, 0, 1, threads, 1, cuts, workspace)
+    return Launch(is_exact(request), None, 0, 0, 0, 1, threads, 1, cuts, workspace)
 
 
 def look_width(piece: Request) -> int:
@@ -176,8 +230,43 @@ def bucket_width(request: Request, itemsize: int) -> int:
     return max(1, min(TILE_BYTES // itemsize, n // b // (8 * kb)))
 
 
+def sampled(request: Request) -> Sampled | None:
+    """Policy of a sample; None where it would be a large part of a row, or takes longer."""
+    n, k, b, kb = request.n, request.k, request.b, request.kb
+    exact, per = is_exact(request), LINE_BYTES // request.itemsize
+    wanted = k
+    if not exact:
+        dropped = place_of_worst(n, k, b, kb) - k + 1
+        wanted += dropped + math.ceil(DEVIATIONS * math.sqrt(dropped))
+        crowded = wanted * (FEW + FEW_PER_KB * kb) > n
+        if crowded or n < LONG or request.itemsize == 1:
+            return None
+    lines = round(min(SAMPLE * math.cbrt(n * wanted), n / SAMPLED) / per)
+    size = lines * per
+    expected = wanted * size / n
+    rank = math.ceil(expected + SIGMAS * math.sqrt(expected) + 1)
+    if lines < LEAST_LINES or rank >= size:
+        return None
+    places = collected(n, wanted, request.itemsize)
+    return Sampled(lines, rank, wanted, size + places, places, 0 if exact else kb * b)
+
+
+def sampled_places(n: int, lines: int, itemsize: int) -> NDArray[np.int64]:
+    """Where a row's sample is, as `approxtopk_numba.collecting.guess` takes it."""
+    per, part = LINE_BYTES // itemsize, n // lines
+    line = np.arange(lines, dtype=np.uint64)
+    somewhere = (line * GOLDEN & LOW) * np.uint64(part - per + 1) >> np.uint64(32)
+    first = line.astype(np.int64) * part + somewhere.astype(np.int64)
+    return (first[:, None] + np.arange(per)).reshape(-1)
+
+
+def collected(n: int, wanted: int, itemsize: int) -> int:
+    """How many places there are for what may win, of which so many are wanted."""
+    return min(n, 2 * wanted + SPARE) + TILE_BYTES // itemsize
+
+
 def exact_width(n: int, k: int, tile: int) -> int:
-    """Lanes of an exact launch, which need no more than find a threshold that few exceed.
+    """Lanes of an exact launch's stage 1, which need but find a threshold that few exceed.
 
     8 k of them hold most of the top k; 4 k, if these would fill half of a first-level cache. 0, no
     stage 1, where that is no small part of the row.

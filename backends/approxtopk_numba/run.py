@@ -17,6 +17,7 @@ from .exact import select_exactly
 from .kernels import finish_row, select_rows, stage1_part
 from .launch import STEPS, TILE_BYTES, Launch, launch, whole_rows
 from .looks import NumbaLooks
+from .sampled import select_sampled
 from .threads import spread
 
 _Array = NDArray[Any]
@@ -115,15 +116,39 @@ def _share(this: Job, x: _Array, values: _Array, indices: _Array, exact: _Array)
 def _run_rows(
     this: Job, x: _Array, values: _Array, indices: _Array, exact: _Array, rows: int
 ) -> None:
+    request, how, by = this.request, this.how, this.plan.sampled
+    if by is None:
+        _run_by_lanes(this, x, values, indices, exact, 0, rows)
+        return
+    missed = np.empty(rows, np.int64)
+    scratch = (
+        np.empty(by.keys, this.bits),
+        np.empty(by.places, np.int64),
+        np.empty(by.queues, np.uint32),
+    )
+    out, sample = (values, indices, exact, missed), (by.lines, by.rank, by.wanted)
+    buckets = request.b, 0 if this.plan.exact else request.kb, request.interleaved
+    told = this.k, sample, buckets, how.infinity, how.flip
+    count = select_sampled(x, this.n, 0, rows, out, *told, scratch)
+    if count:
+        del scratch
+        missed = missed[:count]
+        for some in np.split(missed, np.flatnonzero(np.diff(missed) > 1) + 1):
+            _run_by_lanes(this, x, *out[:3], int(some[0]), int(some[-1]) + 1)
+
+
+def _run_by_lanes(
+    this: Job, x: _Array, values: _Array, indices: _Array, exact: _Array, begin: int, end: int
+) -> None:
     request, plan, how = this.request, this.plan, this.how
     keys = np.empty(plan.keys, this.bits)
-    all_rows = (x, this.n, 0, rows, values, indices)
+    some_rows = (x, this.n, begin, end, values, indices)
     if plan.exact:
-        places = np.empty(plan.collected, np.int64)
-        select_exactly(*all_rows, this.k, plan.width, how.infinity, how.flip, keys, places)
+        places = np.empty(plan.places, np.int64)
+        select_exactly(*some_rows, this.k, plan.width, how.infinity, how.flip, keys, places)
     else:
         buckets = (request.b, plan.width, request.interleaved, this.levels)
-        select_rows(*all_rows, exact, this.k, *buckets, how.infinity, how.flip, keys)
+        select_rows(*some_rows, exact, this.k, *buckets, how.infinity, how.flip, keys)
 
 
 def _run_in_parts(

@@ -32,7 +32,7 @@ from .reaching import (
     reaching_in_few,
     winners,
 )
-from .stage1 import SLOW, Reader, keep_interleaved, keep_runs
+from .stage1 import Reader, keep_interleaved, keep_runs, rather_keys
 
 _Array = NDArray[Any]
 _Booleans = NDArray[np.bool_]
@@ -205,7 +205,7 @@ def reaching_the_candidates(
 def keep_best(values: _Array, request: Request) -> tuple[_Array, Reader]:
     """The best of each bucket, shape (kb, rows, b), and how elements were read to compare them."""
     keep = keep_interleaved if request.interleaved else keep_runs
-    read = Reader(request.largest, as_keys=values.dtype.name in SLOW)
+    read = Reader(request.largest, as_keys=rather_keys(values.dtype))
     kept = keep(values, request.b, request.kb, read)
     if kept is None:
         read = Reader(request.largest, as_keys=True)

@@ -18,6 +18,9 @@ _Array = NDArray[Any]
 #: Types that NumPy compares one by one: their keys are compared instead.
 SLOW = ("float16", "bfloat16")
 
+#: The least number above zero; a processor can be told to take such for zero.
+LEAST = np.array([2.0**-149], np.float32)
+
 #: Elements looked at together: as many as leave temporary arrays in the processor's cache.
 CHUNK = 1 << 18
 
@@ -29,6 +32,11 @@ LONG_QUEUE = 16
 
 #: One call on a stretch of this many elements hides what it costs to make the call.
 STRETCH = 1 << 13
+
+
+def rather_keys(dtype: np.dtype[Any]) -> bool:
+    """Whether to compare keys: elements would be slow or, as this thread is told, wrong."""
+    return dtype.name in SLOW or (dtype.kind == "f" and not np.greater(LEAST, 0)[0])
 
 
 def part(rows: int, n: int) -> int:
