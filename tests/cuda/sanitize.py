@@ -27,6 +27,7 @@ from gpu_cases import check, fill, make_request, random_case
 from problems import DTYPES
 
 from approxtopk import Request
+from approxtopk_cuda import loaded
 
 RANDOM, EXACT, PROCESSES = 180, 40, 12
 #: rows, n, k, b, kb and what they call for.
@@ -106,8 +107,21 @@ def at_random(seed: int) -> None:
     check(*random_case(seed))
 
 
-def run_slice(first: int, seconds: float) -> None:
+def let_all_wait() -> None:
+    """The first block of a cluster tells others at its end that they may end, and stays for them.
+
+    Racecheck waits on for a block that has ended at a cluster's last barrier, and takes what is
+    read after arriving there, but before waiting, for read at once with what was written before
+    the barrier that came before it.
+    """
+    defines = loaded.defines
+    loaded.defines = lambda *given: {**defines(*given), "ALL_WAIT": 1}
+
+
+def run_slice(tool: str, first: int, seconds: float) -> None:
     """Every PROCESSES-th problem, as long as there is time."""
+    if tool == "racecheck":
+        let_all_wait()
     until, done = time.monotonic() + seconds, 0
     for problem in problems()[first::PROCESSES]:
         if time.monotonic() > until:
@@ -123,7 +137,7 @@ def run_under(tool: str, seconds: str) -> bool:
     command = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "1", sys.executable]
     running = [
         subprocess.Popen(
-            [*command, __file__, "slice", str(first), seconds],
+            [*command, __file__, "slice", tool, str(first), seconds],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -144,7 +158,7 @@ def run_under(tool: str, seconds: str) -> bool:
 
 def main() -> None:
     if sys.argv[1] == "slice":
-        return run_slice(int(sys.argv[2]), float(sys.argv[3]))
+        return run_slice(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
     seconds = next(filter(str.isdigit, sys.argv[1:]), "86400")
     tools = [argument for argument in sys.argv[1:] if not argument.isdigit()]
     clean = [run_under(tool, seconds) for tool in tools]

@@ -16,7 +16,8 @@
 // of its own there, so that it need not ask which are taken: those that stay empty are behind all others.
 //
 // From the command line: LOADED (lines of a thread, 0: rows are not loaded), ENDS (0, 1: a row may begin or end within a line),
-// MASKED (0, 1: b is a power of two), WINNERS, REPAIR, TEAM, CLUSTER, KB, KEY_SHIFT.
+// MASKED (0, 1: b is a power of two), WINNERS, REPAIR, TEAM, CLUSTER, KB, KEY_SHIFT; ALL_WAIT (defined for racecheck alone, see
+// tests/cuda/sanitize.py: the first block tells others at its end, and waits for them).
 
 #if LOADED
 // What threads leave each other, besides the list.
@@ -223,6 +224,9 @@ template <class Team> struct LoadedRow {
       if (cluster_rank() == 0 && other > 0 && other < CLUSTER) store_remote(remote(&space.refused, other), 1u);
       __syncwarp();
     }
+#if defined ALL_WAIT
+    if (given && cluster_rank() == 0) return true;
+#endif
     cluster_arrive();
 #endif
     return given;
@@ -230,7 +234,12 @@ template <class Team> struct LoadedRow {
   // By all threads, once others have been told. The first block does not wait for these: nobody needs its memory any more.
   __device__ bool end(bool given) const {
 #if CLUSTER > 1
+#if defined ALL_WAIT
+    __syncwarp();
+    if (given && cluster_rank() == 0) cluster_arrive();
+#else
     if (given && cluster_rank() == 0) return true;
+#endif
     __syncwarp();
     cluster_wait();
     given = given && !space.refused;
