@@ -54,6 +54,9 @@ DEVIATIONS = 4
 #: Rows whose buckets drop something are so long at least, and have so many elements for each that
 #: is wanted: others are faster by lanes, as are those of 8-bit elements.
 LONG, FEW, FEW_PER_KB = 8192, 24, 16
+#: Where less than one in so many is wanted, rows are faster by lanes but of these types, two of
+#: which are compared as they are: others' stage 1 takes less than to look at all keys.
+SPARSE, NEVER_SPARSE = 512, ("float32", "float64", "int64")
 
 #: What a thread must have to do to be worth waking: reading 4 MiB takes it some 100 us.
 BYTES_PER_THREAD = 1 << 22
@@ -241,6 +244,8 @@ def sampled(request: Request) -> Sampled | None:
         crowded = wanted * (FEW + FEW_PER_KB * kb) > n
         if crowded or n < LONG or request.itemsize == 1:
             return None
+    if wanted * SPARSE < n and request.dtype not in NEVER_SPARSE:
+        return None
     lines = round(min(SAMPLE * math.cbrt(n * wanted), n / SAMPLED) / per)
     size = lines * per
     expected = wanted * size / n

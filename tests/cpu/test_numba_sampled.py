@@ -34,6 +34,7 @@ def samples_of_short_rows(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "FEW_PER_KB": 0,
         "SAMPLED": 2,
         "LEAST_LINES": 1,
+        "SPARSE": 2**62,
     }.items():
         monkeypatch.setattr(launch, name, value)
     for cache in caches:
