@@ -17,7 +17,7 @@ from approxtopk_numpy.backend import (
     take_rows,
 )
 
-from .launch import LONGEST_KB, is_exact, launch
+from .launch import LINE_BYTES, LONGEST_KB, is_exact, launch
 from .run import UNASKED, run, run_in_pieces
 
 _Array = NDArray[Any]
@@ -50,20 +50,21 @@ class NumbaBackend(NumpyBackend):
             )
         elif ready:
             ready = _flat(out[0]) and _flat(out[1])
-        exact = proved = UNASKED
+        proved = UNASKED
         if request.certificate:
-            exact = np.empty(request.rows_shape, np.bool_)
-            exact.fill(True)
-            proved = exact.view(np.uint8)
-            if proved.ndim != 1:
-                proved = proved.reshape(-1)
+            proved = np.empty(request.rows, np.uint8)
+            if request.empty or is_exact(request):
+                proved.fill(True)
         if request.empty:
             pass
         elif ready:
             run(arr, *out, proved, request)
         else:
             self._copied(rows_last((arr, *out), request.axis), proved, request)
-        return (*out, exact) if request.certificate else out
+        if not request.certificate:
+            return out
+        exact = proved.view(np.bool_)
+        return *out, exact if arr.ndim == 2 else exact.reshape(request.rows_shape)
 
     def _copied(self, arrays: list[_Array], exact: _Array, request: Request) -> None:
         """Select from what the kernels can't read as it lies, and write where they can't."""
@@ -88,11 +89,16 @@ class NumbaBackend(NumpyBackend):
         if request.empty:
             return "nothing to select"
         plan = launch(request)
-        lanes = f"stage 1 in {plan.width} lanes, " if plan.width else ""
         what = "exact: " if plan.exact else ""
+        if plan.sampled is not None:
+            size = plan.sampled.lines * LINE_BYTES // request.itemsize
+            how = f"a sample of {size} elements, then what reaches its bar"
+        else:
+            lanes = f"stage 1 in {plan.width} lanes, " if plan.width else ""
+            how = f"{lanes}keys first, indices for the winners"
         cuts = f"; each row in {plan.cuts} pieces" if plan.cuts > 1 else ""
         threads = f"{plan.threads} threads" if plan.threads > 1 else "1 thread"
-        return f"{what}{lanes}keys first, indices for the winners{cuts}; {threads}"
+        return f"{what}{how}{cuts}; {threads}"
 
     def workspace(self, request: Request) -> int:
         return 0 if request.empty else launch(request).workspace

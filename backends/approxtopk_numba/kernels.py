@@ -193,7 +193,7 @@ def run(n, b, bucket):
     return first, first + short + (1 if bucket < longer else 0)
 
 
-@inlined
+@apart
 def threshold(keys, first, size, k, most):
     """The k-th greatest of some keys, and how many equal to it are wanted.
 

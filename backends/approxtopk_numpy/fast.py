@@ -91,6 +91,8 @@ def rows_missing(reached: Reaching, dropped: _Integers, best: _Integers, keys: _
     """The rows whose answer, with its keys, some of what was dropped is better than."""
     row, key = reached.row[dropped], reached.key[dropped]
     worst = keys.min(axis=1)
+    if len(keys) == 1 and key.max() < worst[0]:
+        return row[:0]
     least = worst[row]
     better = key > least
     ties = np.flatnonzero(key == least)
