@@ -76,13 +76,31 @@ def marks(typingctx, array, index, floor, infinity, flip):
 
 
 def _marks_by_keys(builder, pointer, floor, infinity, flip, kind):
-    floor, infinity, flip = (_splat(builder, value, PACE) for value in (floor, infinity, flip))
-    vector = floor.type
-    bits = builder.load(
-        builder.bitcast(pointer, vector.as_pointer()), align=vector.element.width // 8
-    )
-    keys = _order_key(builder, bits, infinity, flip, kind)
-    return builder.bitcast(builder.icmp_unsigned(">=", keys, floor), ir.IntType(PACE))
+    width = floor.type.width
+    lanes = REGISTER_BITS // width if width >= 32 else PACE
+    floor, infinity, flip = (_splat(builder, value, lanes) for value in (floor, infinity, flip))
+
+    def reach(some):
+        return builder.icmp_unsigned(">=", _order_key(builder, some, infinity, flip, kind), floor)
+
+    return _bits_of(builder, pointer, floor.type, width // 8, reach)
+
+
+def _bits_of(builder, pointer, vector, size, condition):
+    """A bit for each of PACE elements of `size` bytes, from `condition` of some at a time.
+
+    That is a register of 32- or 64-bit elements: of a mask of more LLVM makes long code.
+    """
+    vectors, lanes = builder.bitcast(pointer, vector.as_pointer()), vector.count
+    word = ir.IntType(PACE)
+    found = word(0)
+    for at in range(PACE // lanes):
+        some = builder.load(builder.gep(vectors, [INDEX(at)]), align=size)
+        bits = builder.bitcast(condition(some), ir.IntType(lanes))
+        if lanes < PACE:
+            bits = builder.shl(builder.zext(bits, word), word(at * lanes))
+        found = builder.or_(found, bits)
+    return found
 
 
 def _bar(builder, floor, infinity, flip):
@@ -109,22 +127,15 @@ def _bar(builder, floor, infinity, flip):
 
 
 def _floats_below(builder, pointer, bar):
-    """A bit for each of PACE floats, a register of them at a time.
-
-    It takes a fourth of the instructions of comparing keys. Of a mask of more than a register LLVM
-    makes long code.
-    """
+    """A bit for each of PACE floats, by a fourth of the instructions of comparing keys."""
     width = bar.type.width
-    real, lanes = ir.FloatType() if width == 32 else ir.DoubleType(), REGISTER_BITS // width
-    bars = _splat(builder, builder.bitcast(bar, real), lanes)
-    registers = builder.bitcast(pointer, bars.type.as_pointer())
-    word = ir.IntType(PACE)
-    found = word(0)
-    for at in range(PACE // lanes):
-        some = builder.load(builder.gep(registers, [INDEX(at)]), align=width // 8)
-        below = builder.bitcast(builder.fcmp_ordered("<", some, bars), ir.IntType(lanes))
-        found = builder.or_(found, builder.shl(builder.zext(below, word), word(at * lanes)))
-    return found
+    real = ir.FloatType() if width == 32 else ir.DoubleType()
+    bars = _splat(builder, builder.bitcast(bar, real), REGISTER_BITS // width)
+
+    def below(some):
+        return builder.fcmp_ordered("<", some, bars)
+
+    return _bits_of(builder, pointer, bars.type, width // 8, below)
 
 
 @intrinsic

@@ -58,9 +58,15 @@ def missed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return rows
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "int8", "int64"])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        *("float32", "int8"),
+        *(pytest.param(dtype, marks=pytest.mark.exhaustive) for dtype in ("float16", "int64")),
+    ],
+)
 @settings(
-    max_examples=80,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
