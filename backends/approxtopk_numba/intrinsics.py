@@ -19,7 +19,7 @@ INDEX = ir.IntType(64)
 #: `marks` looks at that many elements: the bits of a word.
 PACE = 64
 
-#: Of floats that are compared at once.
+#: Of 32- and 64-bit elements that are compared at once.
 REGISTER_BITS = 256
 
 

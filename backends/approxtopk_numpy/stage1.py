@@ -19,7 +19,7 @@ _Array = NDArray[Any]
 SLOW = ("float16", "bfloat16")
 
 #: The least number above zero; a processor can be told to take such for zero.
-LEAST = np.array([2.0**-149], np.float32)
+LEAST = np.array([1], np.uint32).view(np.float32)
 
 #: Elements looked at together: as many as leave temporary arrays in the processor's cache.
 CHUNK = 1 << 18
