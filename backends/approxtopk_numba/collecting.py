@@ -34,7 +34,7 @@ def guess(x, base, n, lines, rank, keys, infinity, flip):
 
 @glue
 def collect(x, base, n, wanted, width, floor, keys, places, infinity, flip):
-    """Collect what reaches `floor`, or the best `wanted` of it: how many, and the floor then.
+    """Collect what reaches `floor`, or at least the best `wanted` of it; how many that are.
 
     The places go to `places` and the keys to the end of `keys`. Where `width` is not 0 the row has
     been through stage 1 by so many lanes, and `keys` begins with these and its tops.

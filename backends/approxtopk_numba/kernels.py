@@ -36,7 +36,7 @@ from .intrinsics import (
 )
 from .launch import STEPS, TILE_BYTES
 
-#: `reaching` says so where all of PACE elements do.
+#: A bit for each of PACE elements.
 ALL = np.uint64(2**PACE - 1)
 
 #: Inner loops, put together by LLVM. They run 15 % faster so than as `glue`.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from approxtopk import Request
-from approxtopk.exactness import place_of_worst
+from approxtopk_numpy.fast import enough
 from approxtopk_numpy.memory import (
     allowance,
     copied_bytes,
@@ -35,7 +35,7 @@ TILE_BYTES = 512
 #: kb = 2: 65 us a row with 1 KiB, 41 with 4 KiB, 40 with 8 and with 16).
 SPREAD_BYTES = 8192
 
-#: How many more than 2k an exact answer collects before it sorts out.
+#: How many more than twice what is wanted are collected before they are sorted out.
 SPARE = 1024
 
 #: A sample of a row is some of its lines of so many bytes, at least so many.
@@ -49,8 +49,6 @@ SAMPLE, SAMPLED = 6, 8
 #: Standard deviations more than is wanted that are expected to reach what it tells. Where fewer
 #: than k do the row is looked at twice again.
 SIGMAS = 2.5
-#: The same of what buckets drop of the elements that are wanted.
-DEVIATIONS = 4
 #: Rows whose buckets drop something are so long at least, and have so many elements for each that
 #: is wanted: others are faster by lanes, as are those of 8-bit elements.
 LONG, FEW, FEW_PER_KB = 8192, 24, 16
@@ -237,10 +235,8 @@ def sampled(request: Request) -> Sampled | None:
     """Policy of a sample; None where it would be a large part of a row, or takes longer."""
     n, k, b, kb = request.n, request.k, request.b, request.kb
     exact, per = is_exact(request), LINE_BYTES // request.itemsize
-    wanted = k
+    wanted = k if exact else enough(request)
     if not exact:
-        dropped = place_of_worst(n, k, b, kb) - k + 1
-        wanted += dropped + math.ceil(DEVIATIONS * math.sqrt(dropped))
         crowded = wanted * (FEW + FEW_PER_KB * kb) > n
         if crowded or n < LONG or request.itemsize == 1:
             return None

@@ -144,14 +144,19 @@ def as_solved(request: Request) -> Request:
     """
     if request.exact or request.lossless:
         return by_cheapest_buckets(request)
-    n, k, b, kb = request.n, request.k, request.b, request.kb
-    dropped = place_of_worst(n, k, b, kb) - k + 1
-    enough = k + dropped + math.ceil(DEVIATIONS * math.sqrt(dropped))
-    if enough < n:
-        own = by_cheapest_buckets(replace(request, k=enough, exact=True))
+    most = enough(request)
+    if most < request.n:
+        own = by_cheapest_buckets(replace(request, k=most, exact=True))
         if not own.lossless:
             return own
     return request
+
+
+def enough(request: Request) -> int:
+    """How many of the best of a row hold its answer, but for rows whose buckets drop more."""
+    k = request.k
+    dropped = place_of_worst(request.n, k, request.b, request.kb) - k + 1
+    return k + dropped + math.ceil(DEVIATIONS * math.sqrt(dropped))
 
 
 @lru_cache(maxsize=4096)
