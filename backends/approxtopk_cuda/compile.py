@@ -131,7 +131,9 @@ def compile_to_fit(
 
 def may_spill(kernel: Kernel) -> int:
     """Bytes that a kernel may spill, since a block less for each multiprocessor costs more."""
-    return _SPARED if dict(kernel.defines).get("REREAD", "0") != "0" else 0
+    macros = dict(kernel.defines)
+    spared = any(macros.get(way, "0") != "0" for way in ("REREAD", "RESIDENT"))
+    return _SPARED if spared else 0
 
 
 def compile_with_log(

@@ -112,7 +112,8 @@ def _fused_by(
         shared = 0
     fixed = static_space(p, team)
     if inside:
-        fixed += certify_space(p, team) + (_told_space(p, tiling.v, team * cluster) if held else 0)
+        fixed += certify_space(p, team, cluster)
+        fixed += _told_space(p, tiling.v, team * cluster) if held else 0
     macros = _at_once(p, tiling, walk) if held else {}
     wanted: tuple[tuple[str, int], ...] = ()
     if kept:

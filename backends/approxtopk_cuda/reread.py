@@ -28,9 +28,11 @@ _LISTED, _CELLS, _OTHERS = 240, 4096, 64
 #: Indices of 16-bit elements are of as many bits.
 _MOST_ELEMENTS = 2**16
 #: Bytes of a row, at least, by bytes of an element, for exact answers of few rows; elements of one
-#: for other answers, and for those of many rows; and at most for those of plans, but for buckets of
-#: few steps.
-_SHORT, _LONG, _LONGEST, _FEW_STEPS = {2: 16 * 1024, 4: 48 * 1024}, 24_000, 40_000, 13
+#: for other answers, and for those of many rows.
+_SHORT, _LONG = {2: 16 * 1024, 4: 48 * 1024}, 24_000
+#: Elements of a row, at most, for plans' answers, but for buckets of few steps: where it takes time
+#: to tell what is dropped, where it does not, and for certificates then.
+_LONGEST, _FEW_STEPS = (40_000, 48_000, 56_000), 13
 #: More than are wanted reach a bound, at the most.
 _MORE = 1 / 8
 
@@ -66,9 +68,15 @@ def is_faster(p: Problem, device: Device) -> bool:
         return False
     if p.repair:
         return p.n >= _LONG or (waves <= 2 and row >= _SHORT[size])
-    if p.n >= _LONG and p.n <= _FEW_STEPS * p.b:
-        return size == 2 or p.certificate
-    return size == 2 and _LONG <= p.n <= _LONGEST and waves <= (2 if p.certificate else 1)
+    if p.n < _LONG:
+        return False
+    if p.n <= _FEW_STEPS * p.b:
+        return True
+    if not _has_cells(p):
+        return size == 2 and p.n <= _LONGEST[0] and waves <= (2 if p.certificate else 1)
+    if waves <= 1 or p.certificate:
+        return waves <= 1 or p.n <= _LONGEST[2]
+    return waves > 2 and p.n <= _LONGEST[1]
 
 
 def defines(p: Problem) -> dict[str, int]:
@@ -78,6 +86,7 @@ def defines(p: Problem) -> dict[str, int]:
         "REREAD": lines,
         "GROUPS_EACH": -(-loaded.lines(p, TEAM) // lines),
         "FLIGHT": max(1, _FLIGHT // lines),
+        "CELLS": _has_cells(p),
         **loaded.by_lines(p),
     }
 
@@ -111,6 +120,11 @@ def wanted(p: Problem) -> int:
         return p.k
     reach = _reaching(p, p.k * (1 + _MORE))
     return p.k + math.ceil(loaded.at_most(loaded.dropped(p, reach)))
+
+
+def _has_cells(p: Problem) -> bool:
+    """Whether each bucket of a plan keeps one, and has a cell for that."""
+    return itemsize_of(p.dtype) == 2 and p.kb == 1 and p.b <= _CELLS and not p.repair
 
 
 def _group_lines(p: Problem) -> int:

@@ -192,12 +192,13 @@ def static_space(p: Problem, team: int) -> int:
     return -(-(4 * bins + 2 * key * room + (2 * key + 4) * warps + 48) // 16) * 16
 
 
-def certify_space(p: Problem, team: int) -> int:
-    """Static shared memory of a team for certificate and repair; see hidden.cuh."""
+def certify_space(p: Problem, team: int, cluster: int = 1) -> int:
+    """The same for certificate and repair; see hidden.cuh."""
     known, entry = 32 if p.repair or team >= 512 else 1, entry_bytes(p.dtype)
     warps = _per_warp(team)
     sums = 32 if p.repair and p.sorted else warps
-    return -(-((2 * known + warps) * entry + 4 * sums + 40) // 16) * 16
+    lost = 0 if p.repair else cluster * warps * key_bytes(p.dtype)
+    return -(-((2 * known + warps) * entry + 4 * sums + lost + 40) // 16) * 16
 
 
 def _per_warp(team: int) -> int:

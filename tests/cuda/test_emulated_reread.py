@@ -21,15 +21,16 @@ from approxtopk_cuda.teams import static_space
 
 DEVICE = Device("sm_90", 1)
 
-#: One line to a group and more; buckets as many as a power of two and not, and more than there are
-#: cells; rows that begin and end anywhere in a line.
+#: One line to a group and more; buckets as many as a power of two and not, with a cell each or more
+#: than cells; rows that begin and end anywhere in a line.
 PROBLEMS = {
     "halves": problem(6, 20000, 40, 512, 2, "float16"),
     "cut": problem(6, 4099, 20, 700, 3, alignment=4, largest=False, sorted=True),
     "one kept": problem(4, 32768, 40, 5000, 1, "float16"),
-    "cut halves": problem(6, 9001, 20, 1500, 2, "int16", alignment=2, largest=False, index_bytes=4),
+    "own cells": problem(6, 9001, 20, 1500, 1, "int16", alignment=2, largest=False, index_bytes=4),
 }
 MORE = {
+    "cut halves": problem(6, 9001, 20, 1500, 2, "int16", alignment=2, largest=False, index_bytes=4),
     "words": problem(6, 9000, 5, 512, 2, "int32"),
     "long cut halves": problem(4, 50257, 50, 2048, 1, "float16", alignment=2),
     "contiguous": problem(6, 8192, 30, 512, 2, interleaved=False, repair=True),
@@ -74,7 +75,7 @@ def test_all_that_is_better_than_the_bound_is_found(
 def without_what_follows() -> list[Any]:
     """Those that others don't go without, one by default."""
     found = [each for name, p in (PROBLEMS | MORE).items() for each in promises(name, p)]
-    chosen = ("cut halves", "repair")
+    chosen = ("own cells", "repair")
     return [pytest.param(*e, marks=() if e == chosen else pytest.mark.exhaustive) for e in found]
 
 
@@ -84,7 +85,7 @@ def without_what_follows() -> list[Any]:
 def test_usual_rows_need_nothing_else(
     name: str, promise: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    without_fall_back(monkeypatch, "direct.select(exact, written)")
+    without_fall_back(monkeypatch, "reread.select(row, find_results, written)")
     solve(name, promise, "usual", tmp_path)
 
 
@@ -101,18 +102,23 @@ def test_the_same_of_more_problems(name: str, promise: str, tmp_path: Path) -> N
 
 @needs_compiler
 @pytest.mark.usefixtures("always")
-@pytest.mark.parametrize("name", ["halves", "one kept"])
+@pytest.mark.parametrize("name", ["halves", "one kept", "own cells"])
 def test_what_others_of_a_bucket_are_ahead_of_is_dropped(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By what is for usual rows alone, of which some have nothing to drop and some much."""
-    without_fall_back(monkeypatch, "direct.select(exact, written)")
+    without_fall_back(monkeypatch, "reread.select(row, find_results, written)")
     p = replace(PROBLEMS[name], rows=6, certificate=True)
     arr = rows_of(p, "usual", np.random.default_rng(0))
     rng = np.random.default_rng(1)
     for i, row in enumerate(arr):
         if name == "halves":  # 5 i elements too many for their buckets, and 10 that fill them
             buckets = [[b] * (2 + i) for b in rng.permutation(p.b)[:5]]
+        elif name == "own cells":  # i elements too many for their buckets, up to three of each
+            buckets = [
+                [b] * (1 + j)
+                for b, j in zip(rng.permutation(p.b)[:2], (i % 4, i // 4), strict=True)
+            ]
         else:  # buckets that share a cell, i of which have an element too many
             buckets = [
                 [b, *[b + 4096] * (1 + (i > j))] for j, b in enumerate(rng.permutation(900)[:5])
@@ -125,7 +131,7 @@ def test_what_others_of_a_bucket_are_ahead_of_is_dropped(
             for b in set(each)
             for s in rng.permutation(p.n // p.b)[: each.count(b)]
         ]
-        row[places] = rng.permutation(best)[: len(places)]
+        row[places] = rng.permutation(best if p.largest else -best)[: len(places)]
     check(p, DEVICE, arr, tmp_path)
     few = rows_of(p, "few values", np.random.default_rng(0))
     with pytest.raises(AssertionError):
@@ -160,12 +166,18 @@ def test_which_rows_are_reread_for_the_answer_of_a_plan() -> None:
         return reread(*shape), reread(*shape, certificate=True)
 
     never, always, certified = (False, False), (True, True), (False, True)
-    assert way(528, 32000, 2048) == way(300, 32000, 1024, 2) == always  # in one wave
-    assert way(1024, 32000, 2048) == way(1056, 32000, 1024, 2) == certified  # in two
-    assert way(1057, 32000, 2048) == way(300, 16384, 1024) == way(300, 50257, 2048) == never
+    # Buckets that keep one have cells of their own.
+    assert way(528, 32000, 2048) == way(300, 65536, 2048) == always  # in one wave
+    assert way(1024, 32000, 2048) == way(1056, 50257, 2048) == certified  # in two
+    assert way(1057, 32000, 2048) == way(4096, 48000, 2048) == always  # in more
+    assert way(4096, 50257, 2048) == certified
+    assert way(300, 16384, 1024) == way(1024, 60000, 2048) == never
+    assert way(300, 32000, 1024, 2) == always
+    assert way(1056, 32000, 1024, 2) == certified
+    assert way(1057, 32000, 1024, 2) == way(300, 50257, 1024, 2) == never
     # Queues of few steps are worth the least.
     assert way(4096, 32000, 4096) == way(1024, 50257, 4096) == always
-    assert way(4096, 32000, 4096, 1, "float32") == certified
+    assert way(4096, 32000, 4096, 1, "float32") == always
     assert way(1024, 32000, 2048, 1, "float32") == never
     assert way(1024, 32000, 64) == never  # which drop too much
     assert way(1024, 32000, 4096, 4) == never  # whose candidates leave room for few blocks

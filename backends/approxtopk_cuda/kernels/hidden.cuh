@@ -6,6 +6,10 @@
 //
 // From the command line: WINNERS (0, 1: certificate or repair is asked for), REPAIR, SORTED.
 
+// Whether warps tell the best key that their groups lost, before the barrier that candidates wait for. (HELD: threads do, where
+// it matters. LATE: k = 2048 in bf16 took 1 % longer so.)
+#define TELLS_MOST (WINNERS && !REPAIR && !(MERGE || HELD || LATE || LOADED))
+
 #if WINNERS
 struct HiddenSpace : ResultSpace {
   static const int known = REPAIR || THREADS >= 512 ? 32 : 1;
@@ -16,6 +20,9 @@ struct HiddenSpace : ResultSpace {
   u32 worst_positions[known];
   Key hidden_keys[known];
   u32 hidden_positions[known];
+#if TELLS_MOST
+  Key lost[CLUSTER * ResultSpace::warps];  // the best key that each warp's groups lost, of all blocks, in the first one's memory
+#endif
 };
 
 // A hidden element to the list.

@@ -55,6 +55,8 @@ struct Losses {
   __device__ void add(u32 thread, Key lost, u32 pass) const {
     keys[thread] = pass ? Wholes::greater(keys[thread], lost) : lost;
   }
+  // In all passes.
+  __device__ Key of_thread(u32 thread) const { return thread < apart ? keys[thread] : 0; }
 #endif
 #if LATE
   __device__ void begin(u32 thread) const { early[thread] = 0; }
@@ -103,21 +105,25 @@ struct Verdict {
   }
 };
 
-// The greatest of the keys that a warp's threads look at, of `count` that a team's do.
-template <class Team> __device__ inline Key greatest_of(const Key* keys, u32 count) {
+// The greatest of `count` keys, of which each of a warp's threads looks at every `apart`-th from `first` on.
+__device__ inline Key greatest_of(const Key* keys, u32 count, u32 first, u32 apart) {
   Key most = 0;
-  for (u32 i = Team::rank(); i < count; i += Team::size) most = keys[i] > most ? keys[i] : most;
+  for (u32 i = first; i < count; i += apart) most = keys[i] > most ? keys[i] : most;
   return warp_max(most);
 }
 
-// Tells all threads the best key that any group lost. Ends with a barrier.
+// Tells all threads the best key that any group lost. May end with a barrier.
 template <class Team> __device__ inline void look(const Params& p, const Losses& losses, HiddenSpace& space, Verdict& verdict) {
-  Key most = greatest_of<Team>(losses.keys, Losses::places(p));
+#if TELLS_MOST
+  Key most = greatest_of(space.lost, CLUSTER * Team::warps, Team::lane(), 32);
+#else
+  Key most = greatest_of(losses.keys, Losses::places(p), Team::rank(), Team::size);
   if (!Team::is_warp) {
     if (Team::lane() == 0) space.keys[Team::warp()] = most;
     Team::sync();
     most = warp_max(space.keys[Team::lane() % Team::warps]);
   }
+#endif
   verdict.most = most;
 }
 #endif

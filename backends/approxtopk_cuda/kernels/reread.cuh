@@ -7,13 +7,15 @@
 // 4. rank    Pairs of what is listed are compared for the places in the output.
 // 5. drop    A plan's queues would have dropped what KB others of its bucket are ahead of: these are listed, too. Hardly any
 //            buckets have two in the list. What is behind a dropped one moves up.
+//    Where each keeps one (CELLS), the best that is listed of it is found first, and all others are out of the list before that
+//    is ranked.
 //
 // As of rows in registers (loaded.cuh), that a row is exact costs hardly anything to know, and REPAIR is not to drop anything. Where
 // more reaches the bound, shares buckets or is dropped than there is room for, or less than k is left, nothing is given. Nor is it
 // where the bound is next to the least key of all.
 //
 // From the command line: REREAD (lines of a group, 0: not so), GROUPS_EACH (of a thread), FLIGHT (how many of these are on their
-// way), ENDS, MASKED (see loaded.cuh), WINNERS, REPAIR, TEAM, KB.
+// way), ENDS, MASKED (see loaded.cuh), CELLS (0, 1: each bucket keeps one and has a cell of its own), WINNERS, REPAIR, TEAM, KB.
 
 #if REREAD
 template <int WARPS> struct RereadSpace {
@@ -22,9 +24,11 @@ template <int WARPS> struct RereadSpace {
   static const u32 most = 64;  // of those that share cells, and of what was dropped
   List<listed, Compact> list;
   u8 ahead[listed];  // of each entry
-  u32 owner[cells];  // of each cell that buckets share, the place of an entry of one
+  // CELLS: the best that is listed of each bucket. Else, of each cell that buckets share, the place of an entry of one.
+  __align__(16) u32 of_cell[cells];
   Compact others[most], dropped[most];
   u32 met, drops;           // others that share a cell with its owner; what has been dropped
+  Compact best_dropped;     // CELLS: of these
   u16 groups[WARPS][room];  // by their first lines
 };
 
@@ -55,7 +59,12 @@ template <class Team> struct RereadRow {
   // Before a barrier.
   __device__ void begin() const {
     space.list.template clear<Team>();
-    if (Team::rank() == 0) space.met = space.drops = 0;
+    if (Team::rank() == 0) space.met = space.drops = 0, space.best_dropped = 0;
+#if CELLS
+    const uint4 none = make_uint4(0, 0, 0, 0);
+#pragma unroll 1
+    for (u32 i = Team::rank() * 4; i < p.b; i += Team::size * 4) *(uint4*)(space.of_cell + i) = none;
+#endif
   }
 
   // One of a thread's groups; what there is none of is no better than anything.
@@ -117,6 +126,21 @@ template <class Team> struct RereadRow {
     return __shfl_sync(~0u, begin, 0);
   }
 
+  // What of a line of keys reaches `bar`: bit w is for word w, and bit 16 + w for its upper half. No predicates, of which there
+  // are few.
+  __device__ static u32 reaching(const Word (&line)[4], Key bar) {
+    const bool halves = Element::per_word == 2;
+    const u32 below = halves ? (bar - 1) * 0x10001u : bar - 1;
+    u32 hits = 0;
+#pragma unroll
+    for (int w = 0; w < 4; ++w) {
+      const u32 more = halves ? Halves::less(Halves::greater(line[w], below) ^ below, 0x10001u)
+                              : Wholes::less(Wholes::greater((u32)line[w], below) ^ below, 1u);
+      hits |= more << w;
+    }
+    return hits;
+  }
+
   // Lists what reaches `bar` of a warp's lines. More than there is room for makes the list longer than that.
   __device__ void list(const Word (&best)[GROUPS_EACH], Key bar) const {
     const u32 lane = Team::lane();
@@ -142,36 +166,55 @@ template <class Team> struct RereadRow {
 #pragma unroll
       for (int w = 0; w < 4; ++w) line[w] = worst_word();
       load_streamed_if(is, (u32*)line, ends.arr + index_of_line(at));
-      u32 hits = 0;
 #pragma unroll
       for (u32 w = 0; w < 4; ++w) line[w] = order<Element, LARGEST>(line[w]);
-#pragma unroll
-      for (u32 u = 0; u < each; ++u) or_if(key_at<Element>(line[u / Element::per_word], u % Element::per_word) >= bar, hits, 1u << u);
-      if (!is) hits = 0;
+      u32 hits = is ? reaching(line, bar) : 0;
       const u32 up_to = warp_scan(__popc(hits)), total = __shfl_sync(~0u, up_to, 31);
       if (!total) continue;
       const u32 begin = reserve(total);
       if (begin + total > Space::listed) break;
       u32 place = begin + up_to - __popc(hits);
-#pragma unroll
-      for (u32 u = 0; u < each; ++u) {
-        if (hits >> u & 1) put(place++, key_at<Element>(line[u / Element::per_word], u % Element::per_word), index_of_line(at) + u);
+#pragma unroll 1
+      for (; hits; hits &= hits - 1) {  // mostly one
+        const u32 hit = __ffs(hits) - 1, w = hit % 16, e = hit / 16;
+        const Word even = w & 2 ? line[2] : line[0], odd = w & 2 ? line[3] : line[1];
+        put(place++, key_at<Element>(w & 1 ? odd : even, e), index_of_line(at) + w * Element::per_word + e);
       }
     }
   }
 
-#if !REPAIR
+#if CELLS
   // The best of so many listed, but for what was dropped, and whether this is worse. False, and nothing given, where that leaves
   // too few.
+  template <class Sink> __device__ bool give(u32 at_row, u32 count, const Sink& sink) const {
+    auto& all = space.list;
+    const bool is = Team::rank() < count;
+    const Compact entry = is ? all.entries[Team::rank()] : 0;
+    u32* const cell = space.of_cell + bucket_of(index_of(entry));
+    if (is) max_shared(cell, entry);
+    Team::sync();
+    const bool is_dropped = is && *cell != entry;
+    if (is_dropped) all.entries[Team::rank()] = 0, max_shared(&space.best_dropped, entry);
+    if (count - Team::count(is_dropped) < p.k) return false;
+    all.template rank_entries<Team>(count, p.k, [&](u32 place, Compact entry) {
+#if WINNERS
+      if (place + 1 == p.k) p.exact[at_row] = space.best_dropped < entry;
+#endif
+      sink(place, key_of(entry), index_of(entry));
+    });
+    return true;
+  }
+#elif !REPAIR
+  // The same.
   //
   // Of entries whose buckets share a cell one owns it, and others find that. Hardly any do. What is ahead of an entry in its
   // bucket is among these, or owns its cell.
-  template <class Sink> __device__ bool give(u8* exact, u32 count, const Sink& sink) const {
+  template <class Sink> __device__ bool give(u32 at_row, u32 count, const Sink& sink) const {
     const auto& all = space.list;
     const u32 own = Team::rank() < count ? Team::rank() : 0;
     const Compact entry = all.entries[own];
     const u32 bucket = bucket_of(index_of(entry));
-    u32* const cell = space.owner + bucket % Space::cells;
+    u32* const cell = space.of_cell + bucket % Space::cells;
     if (Team::rank() < count) atomicExch(cell, own);
     const u32 shared_by = decltype(space.list)::template sharing<Team>();
 #pragma unroll 1
@@ -196,7 +239,7 @@ template <class Team> struct RereadRow {
     const u32 place = space.ahead[own] - moves;
     if (is_dropped || place >= p.k) return true;
 #if WINNERS
-    if (place + 1 == p.k) *exact = moves == 0;
+    if (place + 1 == p.k) p.exact[at_row] = moves == 0;
 #endif
     sink(place, key_of(entry), index_of(entry));
     return true;
@@ -227,12 +270,11 @@ template <class Team> struct RereadRow {
     return false;
   }
 
-  // Gives the k best to sink(place, key, index), best first, and tells `exact` whether they are the row's where that is asked.
-  // Returns whether it did. Ends without a barrier if so.
-  template <class Sink> __device__ bool select(u8* exact, const Sink& sink) const {
+  // Gives the k best to sink(place, key, index), best first, and tells whether they are the row's where that is asked.
+  // Returns whether it did. Ends without a barrier if so. Calls find_results() when registers are free for what the sink needs.
+  template <class F, class Sink> __device__ bool select(u32 at_row, const F& find_results, const Sink& sink) const {
 #if ENDS
-    Key key = 0;
-    if (outside() != NOWHERE) key = element_key(ends.arr[outside()]);
+    if (outside() != NOWHERE) prefetch(ends.arr + outside());  // read behind the walk, which needs all registers
 #endif
     Word best[GROUPS_EACH];
     walk(best);
@@ -242,7 +284,12 @@ template <class Team> struct RereadRow {
     Key own[2] = {greatest_in(order<Element, LARGEST>(most)), 0};
     const Key bar = bound_by_halving<Team, false>(select_space, own, p.wanted);
     if (bar <= 2) return refuse();  // list() needs a lesser one
+#if ENDS
+    Key key = 0;
+    if (outside() != NOWHERE) key = element_key(ends.arr[outside()]);
+#endif
     list(best, bar);
+    find_results();
 #if ENDS
     if (key >= bar) {
       const u32 place = count_shared(&space.list.length);
@@ -256,7 +303,7 @@ template <class Team> struct RereadRow {
     space.list.template rank_entries<Team>(count, p.k, [&](u32 place, Compact entry) { sink(place, key_of(entry), index_of(entry)); });
     return true;
 #else
-    return give(exact, count, sink);
+    return give(at_row, count, sink);
 #endif
   }
 };

@@ -20,6 +20,8 @@ template <int SIZE> struct TeamOf {
     __syncwarp();
     return __any_sync(~0u, x);
   }
+  // How many threads of a block say so, as a barrier.
+  __device__ static u32 count(bool x) { return __syncthreads_count(x); }
 };
 
 #ifdef __CUDA_ARCH__  // else whoever compiles this for a host has them
