@@ -33,7 +33,7 @@ _PARTS = {
         *("ranking", "queue", "chunk", "stage1"),
         *("listed", "selectspace", "order", "select", "quick", "sort", "finish"),
         *("buckets", "results", "hidden", "losslist", "losses", "quicklosses", "held", "repair"),
-        *("arrivals", "maxima", "resident", "loaded", "reread"),
+        *("arrivals", "maxima", "resident", "loaded", "reread", "direct"),
     ),
     "extract": (
         *("element", "multiplier", "params", "output", "team", "merge"),

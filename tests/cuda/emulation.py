@@ -43,9 +43,10 @@ def build(kernel: Kernel, text: str, folder: Path) -> Path:
     return library
 
 
-def without_fall_back(monkeypatch: pytest.MonkeyPatch, selects: str) -> None:
-    """Fused kernels that end where rows have been selected from by this call, or have not."""
-    chosen, whole = f"if (__builtin_expect({selects}, 1)) return;", source_of
+def without_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fused kernels that end where rows have been selected from without queues, or have not."""
+    selects, whole = "given_directly<Team>(p, spaces, shared)", source_of
+    chosen = f"if (__builtin_expect({selects}, 1)) return;"
 
     def alone(name: str) -> str:
         text = whole(name)

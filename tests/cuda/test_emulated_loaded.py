@@ -86,7 +86,7 @@ def test_what_others_of_a_bucket_are_ahead_of_is_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By what is for usual rows alone, of which some have nothing to drop and some much."""
-    without_fall_back(monkeypatch, "loaded.select(exact, written)")
+    without_fall_back(monkeypatch)
     p = replace(PROBLEMS["halves"], rows=6, certificate=True)
     arr = rows_of(p, "usual", np.random.default_rng(0))
     rng = np.random.default_rng(1)

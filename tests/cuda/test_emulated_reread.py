@@ -85,7 +85,7 @@ def without_what_follows() -> list[Any]:
 def test_usual_rows_need_nothing_else(
     name: str, promise: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    without_fall_back(monkeypatch, "reread.select(row, find_results, written)")
+    without_fall_back(monkeypatch)
     solve(name, promise, "usual", tmp_path)
 
 
@@ -107,7 +107,7 @@ def test_what_others_of_a_bucket_are_ahead_of_is_dropped(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By what is for usual rows alone, of which some have nothing to drop and some much."""
-    without_fall_back(monkeypatch, "reread.select(row, find_results, written)")
+    without_fall_back(monkeypatch)
     p = replace(PROBLEMS[name], rows=6, certificate=True)
     arr = rows_of(p, "usual", np.random.default_rng(0))
     rng = np.random.default_rng(1)

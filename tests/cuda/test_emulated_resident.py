@@ -113,7 +113,7 @@ def test_usual_rows_are_answered_without_candidates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without what follows in the kernel only those fail of which too much reaches the bound."""
-    without_fall_back(monkeypatch, "resident.select(row, written)")
+    without_fall_back(monkeypatch)
     solve("halves", "certificate", "usual", tmp_path, DEVICE)
     with pytest.raises(AssertionError):
         solve("halves", "certificate", "few values", tmp_path, DEVICE)

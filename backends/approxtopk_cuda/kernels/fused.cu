@@ -82,50 +82,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
   extern __shared__ __align__(RESIDENT ? 128 : 16) u8 shared[];  // or what all declare would be so many bytes more
   __shared__ SelectSpace<TEAM> spaces[teams];
 
-  // What is plain to see is no gain for all: queues and rows in registers take 1 to 3 % longer if the assembler knows it.
-  const bool alone = REREAD || (RESIDENT && !RANKED);
-  const u32 team = alone ? 0 : threadIdx.x / TEAM, block = cluster_rank();
-  const u32 row = blockIdx.x / CLUSTER * teams + team;
-  if (row >= p.rows) return;  // a warp's, of the last block
-
-  cluster_arrive_only();  // this block runs
-  RowEnds ends;
-#if HELD || RESIDENT || LOADED || REREAD
-  ends = ends_of(p, row);
-  // Now, and not when time is short: what this needs takes long to come from constant memory.
-  asm volatile("" : "+l"(ends.arr));
-#if !(LOADED && CLUSTER > 1 || REREAD)  // needed much later, and in a cluster by the first block alone
-  asm volatile("" : "+l"(ends.values), "+l"(ends.indices));
-#endif
-#endif
-  const OutputSink written = {p, ends};
-
-  // What needs no queues comes first: what queues need would be in its way.
-#if LOADED
-  const LoadedRow<Team> loaded(p, ends, spaces[team], *(LoadedSpace<Team::warps>*)shared);
-  loaded.begin();
-  u8* exact = WINNERS && !REPAIR ? p.exact + row : nullptr;
-  if (CLUSTER == 1) asm volatile("" : "+l"(exact));
-  await_launch_before();
-  if (__builtin_expect(loaded.select(exact, written), 1)) return;
-  cluster_arrive();
-#elif REREAD
-  const RereadRow<Team> reread(p, ends, spaces[team], *(RereadSpace<Team::warps>*)shared);
-  reread.begin();
-  await_launch_before();
-  const auto find_results = [&] {  // behind the walk, which needs all registers
-    u32 again = row;
-    asm volatile("" : "+r"(again));
-    const RowEnds late = ends_of(p, again);
-    ends.values = late.values, ends.indices = late.indices;
-  };
-  if (__builtin_expect(reread.select(row, find_results, written), 1)) return;
-#elif RESIDENT
-  await_launch_before();
-  const Resident<Team> resident(p, ends, spaces[team], shared);
-  if (__builtin_expect(resident.select(row, written), 1)) return;
+#if LOADED || REREAD || RESIDENT
+  if (__builtin_expect(given_directly<Team>(p, spaces, shared), 1)) return;
 #endif
 
+  const u32 team = threadIdx.x / TEAM;
   const u32 list_places = MERGE ? KB * p.tile * p.parts : 0;
   const u32 sort_places = places_to_sort<TEAM>(p.k);
   const u32 more_places = list_places > sort_places ? list_places : sort_places;  // never both
@@ -162,9 +123,24 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
   sink.remote_keys = remote(keys, 0);
   sink.remote_positions = remote(positions, 0);
 #endif
+  const u32 block = cluster_rank();
+  const u32 row = blockIdx.x / CLUSTER * teams + team;
+  if (row >= p.rows) return;  // a warp's, of the last block
+
+#if !LOADED
+  cluster_arrive_only();  // this block runs
+#endif
+  RowEnds ends;
+#if HELD
+  ends = ends_of(p, row);
+  // Now, and not when time is short: what this needs takes long to come from constant memory.
+  asm volatile("" : "+l"(ends.arr));
+  asm volatile("" : "+l"(ends.values), "+l"(ends.indices));
+#endif
 #if HELD
   spaces[team].list.template clear<Team>();
 #endif
+  const OutputSink written = {p, ends};
 #if WINNERS
 #if HELD && REPAIR
   __shared__ LossList told;
@@ -308,7 +284,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
   const Key most = warp_max(most_lost);
   if (Team::lane() == 0) store_in_first(hidden_space.lost + block * Team::warps + Team::warp(), most);
 #endif
-#if !HELD && !RESIDENT && !LOADED
+#if !HELD
   ends = ends_of(p, row);
 #endif
   if (!hidden && !tie) {

@@ -105,19 +105,21 @@ struct Verdict {
   }
 };
 
-// The greatest of `count` keys, of which each of a warp's threads looks at every `apart`-th from `first` on.
-__device__ inline Key greatest_of(const Key* keys, u32 count, u32 first, u32 apart) {
+// The greatest of the keys that a warp's threads look at, of `count` that a team's do.
+template <class Team> __device__ inline Key greatest_of(const Key* keys, u32 count) {
   Key most = 0;
-  for (u32 i = first; i < count; i += apart) most = keys[i] > most ? keys[i] : most;
+  for (u32 i = Team::rank(); i < count; i += Team::size) most = keys[i] > most ? keys[i] : most;
   return warp_max(most);
 }
 
 // Tells all threads the best key that any group lost. May end with a barrier.
 template <class Team> __device__ inline void look(const Params& p, const Losses& losses, HiddenSpace& space, Verdict& verdict) {
 #if TELLS_MOST
-  Key most = greatest_of(space.lost, CLUSTER * Team::warps, Team::lane(), 32);
+  Key most = 0;
+  for (u32 i = Team::lane(); i < CLUSTER * Team::warps; i += 32) most = Wholes::greater(most, space.lost[i]);
+  most = warp_max(most);
 #else
-  Key most = greatest_of(losses.keys, Losses::places(p), Team::rank(), Team::size);
+  Key most = greatest_of<Team>(losses.keys, Losses::places(p));
   if (!Team::is_warp) {
     if (Team::lane() == 0) space.keys[Team::warp()] = most;
     Team::sync();
