@@ -50,21 +50,17 @@ class NumbaBackend(NumpyBackend):
             )
         elif ready:
             ready = _flat(out[0]) and _flat(out[1])
-        proved = UNASKED
-        if request.certificate:
-            proved = np.empty(request.rows, np.uint8)
-            if request.empty or is_exact(request):
-                proved.fill(True)
+        exact = np.empty(request.rows_shape, np.bool_) if request.certificate else UNASKED
+        if request.certificate and (request.empty or is_exact(request)):
+            exact.fill(True)
+        proved = exact if exact.ndim == 1 else exact.reshape(-1)
         if request.empty:
             pass
         elif ready:
             run(arr, *out, proved, request)
         else:
             self._copied(rows_last((arr, *out), request.axis), proved, request)
-        if not request.certificate:
-            return out
-        exact = proved.view(np.bool_)
-        return *out, exact if arr.ndim == 2 else exact.reshape(request.rows_shape)
+        return (*out, exact) if request.certificate else out
 
     def _copied(self, arrays: list[_Array], exact: _Array, request: Request) -> None:
         """Select from what the kernels can't read as it lies, and write where they can't."""

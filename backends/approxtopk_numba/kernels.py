@@ -61,7 +61,7 @@ def select_rows(
     ----------
     x, values, indices : 1-D C arrays
         All rows; elements as unsigned integers with the same bits, indices as int64.
-    exact : 1-D C array of uint8
+    exact : 1-D C array of bool
         One for each row, its certificate; or none.
     n, begin, end, k, b, width : int
     interleaved : bool
@@ -80,7 +80,7 @@ def select_rows(
         out = (values, indices, row * k, exact.size > 0)
         proved = _find_winners(x, base, search, interleaved, keys, out, infinity, flip)
         if exact.size:
-            store(exact, row, proved)
+            exact[row] = proved
 
 
 @glue
@@ -123,7 +123,7 @@ def finish_row(
     out = (values, indices, first, exact.size > 0)
     proved = _find_winners(x, first, search, interleaved, keys, out, infinity, flip)
     if exact.size:
-        store(exact, 0, proved)
+        exact[0] = proved
 
 
 @glue

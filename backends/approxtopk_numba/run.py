@@ -49,15 +49,15 @@ def job(request: Request, whole: bool = False) -> Job:
 
 
 #: Stands for a certificate where none is wanted.
-UNASKED = np.empty(0, np.uint8)
+UNASKED = np.empty(0, np.bool_)
 
 
 def run(
-    arr: _Array, values: _Array, indices: _Array, exact: NDArray[np.uint8], request: Request
+    arr: _Array, values: _Array, indices: _Array, exact: NDArray[np.bool_], request: Request
 ) -> None:
     """Select along the last axis, for arrays that are C-contiguous, aligned and not empty.
 
-    `exact` is the certificate, a byte for each row, or `UNASKED`; an exact answer leaves it as it
+    `exact` is the certificate of each row, or `UNASKED`; an exact answer leaves it as it
     is.
 
     Elements count by their bits alone: `request.dtype` says what these mean, so an array of

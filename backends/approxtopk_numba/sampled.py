@@ -58,7 +58,7 @@ def select_sampled(x, n, begin, end, out, k, sample, buckets, infinity, flip, sc
         worst, worst_at = give_best(x, base, values, indices, row * k, k, keys, places, taken)
         if exact.size:
             is_missing = best > worst or (best == worst and best_at < worst_at)
-            store(exact, row, 0 if best_at >= 0 and is_missing else 1)
+            exact[row] = best_at < 0 or not is_missing
     return count
 
 

@@ -89,10 +89,10 @@ def ascending(values: _Array, request: Request) -> tuple[_Integers, _Array, _Boo
 
 def rows_missing(reached: Reaching, dropped: _Integers, best: _Integers, keys: _Array) -> _Integers:
     """The rows whose answer, with its keys, some of what was dropped is better than."""
-    row, key = reached.row[dropped], reached.key[dropped]
-    worst = keys.min(axis=1)
-    if len(keys) == 1 and key.max() < worst[0]:
-        return row[:0]
+    key, worst = reached.key[dropped], keys.min(axis=1)
+    if len(keys) == 1 and (most := key.max()) != worst[0]:
+        return np.zeros(int(most > worst[0]), np.intp)
+    row = reached.row[dropped]
     least = worst[row]
     better = key > least
     ties = np.flatnonzero(key == least)
