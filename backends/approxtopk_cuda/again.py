@@ -73,7 +73,7 @@ def _for_repair(p: Problem, launch: Launch, group: int) -> float:
 def _late(p: Problem, launch: Launch, group: int) -> float:
     """For a certificate, where of a walk the last steps alone are watched, and lose nothing.
 
-    Then groups with a flagged bucket are read.
+    Then the others are read, of groups with a bucket that is flagged by these.
     """
     watched = dict(launch.fields).get("watched", 0)
     if not watched:
@@ -82,7 +82,8 @@ def _late(p: Problem, launch: Launch, group: int) -> float:
     run, longer = divmod(p.n, p.b)
     late = again = 0.0
     for length, buckets in ((run, p.b - longer), (run + 1, longer)):
+        early = length - watched
         late += buckets * bucket_misses(p.n, p.k, length, p.kb)
-        late -= buckets * bucket_misses(p.n, p.k, length - watched, p.kb)
-        again += buckets * length * any_of(group, tail(p.kb, p.n, better, length))
+        late -= buckets * bucket_misses(p.n, p.k, early, p.kb)
+        again += buckets * early * any_of(group, tail(p.kb, p.n, better, early))
     return math.exp(-late) * again

@@ -104,7 +104,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
   Losses losses;
   losses.keys = (Key*)(shared + teams * places * (sizeof(Key) + 4) + team * Losses::bytes_of(p));
 #if LATE
-  losses.last = losses.keys + Losses::aligned(Losses::places(p));
+  losses.early = losses.keys + Losses::aligned(Losses::places(p));
+  losses.begin(Team::rank());
 #endif
   losses.apart = BY_THREAD ? p.tile / V : Losses::groups(p);
   losses.candidates = keys + (KB - 1) * p.b;
@@ -191,7 +192,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
     const bool active = rank * V < p.tile * p.parts;
     place = place_of(p, share, row, bucket, 0);
     if (!active) place.length = 0;
+#if LATE
+    walk(queues, place, [&] { losses.set_early(rank, queues); });
+#else
     walk(queues, place);
+#endif
     if (pass == 0) cluster_wait();
 #if HELD  // in one pass
 #if WINNERS && REPAIR
@@ -225,9 +230,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
 #if WINNERS && !MERGE
 #if BY_THREAD
     if (LATE || active) losses.add(Team::rank(), queues.lost_key(), pass);
-#if LATE
-    losses.add_last(Team::rank(), queues, pass);
-#endif
 #else
     if (active && bucket < p.b) {
       losses.set(bucket / GROUP, queues.lost_key());

@@ -10,9 +10,9 @@
 // A certificate is given by the thread that puts the worst result, by the best key that any group lost. Its
 // warp reads groups again if that ties with tau.
 //
-// LATE: rows are hardly ever exact, and what proves it is dropped late. So what a group lost is known of the last steps of
-// its walk alone, and not all of that (see ranking.cuh); of the rest, that it is worse than the last candidates. If that leaves
-// it open, all threads read again the groups that it is about.
+// LATE: rows are hardly ever exact, and what proves it is dropped late. So the best that a group lost is known of the
+// last steps of its walk alone, and of those before that it is worse than the last candidates of then (see stage1.cuh).
+// If that leaves it open, all threads read again the few groups that it is about.
 //
 // BY_THREAD: all groups that a thread walks, one in each pass, have a place together. For a certificate the best of all is
 // what counts, as a rule, and what is not taken of shared memory is left for loads on their way; see teams.py.
@@ -29,12 +29,12 @@ __device__ inline bool may_tie(Key lost, Key tau) { return lost >= tau && lost -
 
 // What groups of buckets lost, in the memory of the first block of a cluster.
 struct Losses {
-  Key* keys;              // the best key that each group lost, or (BY_THREAD) each thread's groups; LATE: of what is known
+  Key* keys;              // the best key that each group lost, or (BY_THREAD) each thread's groups; LATE: late
   u32 apart;              // groups that have a place together are so far apart
   const Key* candidates;  // the last of each bucket
   const u32* positions;
 #if LATE
-  Key* last;  // what else they lost is worse than this
+  Key* early;  // what they lost before is worse than this
 #endif
 
   __device__ static u32 groups(const Params& p) { return (p.b + GROUP - 1) / GROUP; }
@@ -59,13 +59,14 @@ struct Losses {
   __device__ Key of_thread(u32 thread) const { return thread < apart ? keys[thread] : 0; }
 #endif
 #if LATE
-  __device__ void add_last(u32 thread, const Queues& queues, u32 pass) const {
-    Key best = pass ? last[thread] : 0;
+  __device__ void begin(u32 thread) const { early[thread] = 0; }
+  __device__ void set_early(u32 thread, const Queues& queues) const {
+    Key last = early[thread];  // of the passes before
 #pragma unroll
-    for (int u = 0; u < V; ++u) best = Wholes::greater(best, queues[u].key(KB - 1));
-    last[thread] = best;
+    for (int u = 0; u < V; ++u) last = Wholes::greater(last, queues[u].key(KB - 1));
+    early[thread] = last;
   }
-  __device__ Key best_of(u32 group) const { return Wholes::greater(keys[group % apart], last[group % apart]); }
+  __device__ Key best_of(u32 group) const { return Wholes::greater(keys[group % apart], early[group % apart]); }
 #elif BY_THREAD
   __device__ Key best_of(u32 group) const { return keys[group % apart]; }
 #else
@@ -95,7 +96,7 @@ struct Losses {
 #if !REPAIR
 // What a thread knows of a row's certificate.
 struct Verdict {
-  Key most;         // the best key that any group lost; LATE: as far as is known; by quick selection: that is marked
+  Key most;         // the best key that any group lost; LATE: late; by quick selection: that is marked
   Entry<Key> open;  // tau, in one thread, where that leaves it open: it may have that key or (LATE) a better one
 
   __device__ void give(const Params& p, u32 row, const Entry<Key>& tau) {
@@ -178,8 +179,9 @@ template <class Team> struct WinnerSink {
 
 // Calls f(entry, i, bucket of the group) for the elements of `count` groups, group_at(i) being the i-th of
 // them, which are read as stage 1 read them: N loads of a thread at a time, or AT_ONCE elements of groups of one.
+// The latter are read whole, of others steps below `begin` are left out.
 template <class Team, int N, class At, class F>
-__device__ inline void read_groups(const Params& p, const Bits* row, u32 count, const At& group_at, const F& f) {
+__device__ inline void read_groups(const Params& p, const Bits* row, u32 count, const At& group_at, const F& f, u32 begin = 0) {
   const Buckets buckets = {p, row};
   // Of unaligned rows those alone that are neither in front of the row, where indices wrap, nor behind it.
   const auto exists = [&](u32 there, u32 index, u32 u) { return u < there && (!UNALIGNED || index + u < p.n); };
@@ -193,7 +195,7 @@ __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, 
     });
     return;
   }
-  const u32 total = count * (p.run + (p.longer != 0));
+  const u32 total = count * (p.run + (p.longer != 0) - begin);
 #pragma unroll 1
   for (u32 first = Team::rank(); first < total; first += N * Team::size) {
     Chunk chunks[N];
@@ -203,7 +205,7 @@ __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, 
       const u32 x = first + j * Team::size;
       which[j] = x % count, there[j] = 0;
       if (x >= total) continue;
-      const u32 bucket = group_at(which[j]) * GROUP, step = x / count;
+      const u32 bucket = group_at(which[j]) * GROUP, step = begin + x / count;
       there[j] = step < p.run ? GROUP : bucket < p.longer ? p.longer - bucket : 0;
       index[j] = buckets.index_of(bucket, step);
       if (there[j] >= GROUP && (!UNALIGNED || index[j] <= p.n - GROUP)) {
@@ -232,10 +234,12 @@ __device__ inline void read_groups(const Params& p, const Bits* row, u32 count, 
 #if REPAIR || LATE
 // How many elements are hidden from a row's results, which are out. The last `ranked` of these are the worst,
 // and best first. Begins and ends without a barrier. Nearly always two barriers and a look at a key are all:
-// more instructions would be new to a multiprocessor, and take long to come.
+// more instructions would be new to a multiprocessor, and take long to come. Of steps below `begin` it is known
+// that they hide nothing.
 template <class Team>
 __device__ inline u32 count_hidden(const Params& p, const RowEnds& ends, HiddenSpace& space,
-                                   SelectSpace<Team::size>& select_space, const Losses& losses, u32 ranked) {
+                                   SelectSpace<Team::size>& select_space, const Losses& losses, u32 ranked,
+                                   u32 begin = 0) {
   const u32 most = SelectSpace<Team::size>::bins, groups = Losses::groups(p);
   u32* const listed = select_space.count;
   if (Team::rank() == 0) space.flags = space.hidden = space.next = 0;
@@ -253,7 +257,7 @@ __device__ inline u32 count_hidden(const Params& p, const RowEnds& ends, HiddenS
     const auto look_at = [&](const Entry<Key>& entry, u32 i, u32 u) {
       if (better(entry, bar) && losses.dropped(listed[i], u, entry)) hide(space, entry);
     };
-    read_groups<Team, 1>(p, ends.arr, space.flags, [&](u32 i) { return listed[i]; }, look_at);
+    read_groups<Team, 1>(p, ends.arr, space.flags, [&](u32 i) { return listed[i]; }, look_at, begin);
     Team::sync();
     if (end == groups) break;
     if (Team::rank() == 0) space.flags = 0;
@@ -279,7 +283,9 @@ __device__ inline void certify_open(const Params& p, u32 row, const RowEnds& end
   const bool knows = verdict.open.index != NOWHERE;
   if (knows) space.worst_keys[0] = verdict.open.key, space.worst_positions[0] = verdict.open.index;
   if (__builtin_expect(!Team::any(knows), 1)) return;
-  const u32 hidden = count_hidden<Team>(p, ends, space, select_space, losses, p.k);
+  // If nothing that was lost late ties with tau, what is hidden was lost early, and so met early.
+  const u32 begin = verdict.most < space.worst_keys[0] ? p.watched : 0;
+  const u32 hidden = count_hidden<Team>(p, ends, space, select_space, losses, p.k, begin);
   if (Team::rank() == 0) p.exact[row] = hidden == 0;
 }
 #elif !REPAIR

@@ -61,7 +61,7 @@ __device__ inline u32 lesser_of(u32 x, u32 y, u32 greater) { return difference(s
 // of a[i], min(a[i - 1], b[0]) and min(a[i - 2], b[1]). With maxima of three, which the assembler
 // makes where there are such (sm_90 and later), two elements take 3 N - 1 operations, sorting them
 // included, where two insertions take 4 N - 2; BY_SUMS the multiplier takes one of them. Returns the greatest that is
-// left over; LATE: one that is.
+// left over.
 template <class Lanes, int N, bool BY_SUMS> __device__ inline u32 merge_pair(u32 (&at)[N], u32 more, u32 less) {
   if constexpr (N == 2 && !BY_SUMS) {  // the second of four is the greater of these, the third the other one
     const u32 one = Lanes::less(at[0], more), other = Lanes::greater(at[1], less);
@@ -69,8 +69,7 @@ template <class Lanes, int N, bool BY_SUMS> __device__ inline u32 merge_pair(u32
     at[1] = Lanes::greater(one, other);
     return Lanes::less(one, other);
   }
-  // LATE: the other one of the two that are dropped, which takes less, and is mostly the better one.
-  const u32 lost = LATE ? Lanes::less(at[N - 1], more) : Lanes::greater(Lanes::less(at[N - 2], less), Lanes::less(at[N - 1], more));
+  const u32 lost = Lanes::greater(Lanes::less(at[N - 2], less), Lanes::less(at[N - 1], more));
 #pragma unroll
   for (int i = N - 1; i > 1; --i) {
     at[i] = Lanes::greater(at[i], Lanes::greater(Lanes::less(at[i - 2], less), Lanes::less(at[i - 1], more)));

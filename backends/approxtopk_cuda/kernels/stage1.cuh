@@ -7,9 +7,10 @@
 // Splitting costs nothing but the merge, and makes threads where buckets are few.
 //
 // From the command line: KB, V, BATCH (loads in flight, an even number), QUEUES (see queue.cuh),
-// INTERLEAVED, STRIDED (elements of a row may be apart), LATE (what the last steps drop alone is watched), STEPS (how
-// many all threads have to walk, without a loop if they can all be in flight; 0 where the kernel is for any number),
-// UNEVEN (0, 1: then some have one more), EVEN (0, 1: all have as many, a multiple of BATCH), UNALIGNED (see params.cuh).
+// INTERLEAVED, STRIDED (elements of a row may be apart), LATE (the last steps alone are watched: of what is
+// dropped before it is known that it is worse than the last candidates of then), STEPS (how many all threads
+// have to walk, without a loop if they can all be in flight; 0 where the kernel is for any number), UNEVEN
+// (0, 1: then some have one more), EVEN (0, 1: all have as many, a multiple of BATCH), UNALIGNED (see params.cuh).
 
 // Buckets that share a best key lost (see ranking.cuh): a thread's, where no lists are merged.
 #define GROUP (INTERLEAVED && !MERGE ? V : 1)
@@ -121,8 +122,9 @@ __device__ inline void walk_at_once(Queues& queues, const Place& place) {
 }
 #endif
 
-// Meets every element of V virtual buckets once, in falling order. Reads nothing else.
-__device__ inline void walk(Queues& queues, const Place& place) {
+// Meets every element of V virtual buckets once, in falling order. Reads nothing else. LATE: calls begin_watch()
+// before the steps that are watched.
+template <class F> __device__ inline void walk(Queues& queues, const Place& place, [[maybe_unused]] const F& begin_watch) {
   queues.clear();
   if (place.first >= place.length) return;
 #if WITHOUT_LOOP
@@ -167,8 +169,12 @@ __device__ inline void walk(Queues& queues, const Place& place) {
 #endif
 #if LATE
   walk_batches<false>(queues, place, at, pitch, steps, place.watched);
+  begin_watch();
 #endif
   walk_batches<true>(queues, place, at, pitch, steps, 0);
+}
+__device__ inline void walk(Queues& queues, const Place& place) {
+  walk(queues, place, [] {});
 }
 
 // Index in the row of what queue u holds at place i, where it is not empty.
