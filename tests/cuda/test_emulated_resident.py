@@ -101,6 +101,7 @@ def test_all_that_is_better_than_the_bound_is_found(
 
 
 @pytest.mark.exhaustive
+@pytest.mark.usefixtures("by_nothing_else")
 @pytest.mark.parametrize("promise", PROMISES)
 @pytest.mark.parametrize("name", MORE)
 def test_the_same_of_more_problems(name: str, promise: str, tmp_path: Path) -> None:
