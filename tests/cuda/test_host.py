@@ -112,9 +112,13 @@ CASES = [
 
 
 @pytest.mark.parametrize(
-    ("dtype", "kb", "v", "queues", "interleaved", "n", "b", "tile", "parts", "splits"), CASES
+    ("dtype", "kb", "v", "queues", "interleaved", "n", "b", "tile", "parts", "splits", "largest"),
+    [
+        pytest.param(*case, largest, marks=() if i % 2 == largest else pytest.mark.exhaustive)
+        for largest in (True, False)
+        for i, case in enumerate(CASES)
+    ],
 )
-@pytest.mark.parametrize("largest", [True, False])
 def test_walk(
     tmp_path: Path, dtype: str, kb: int, v: int, queues: str, interleaved: bool,
     n: int, b: int, tile: int, parts: int, splits: int, largest: bool,
