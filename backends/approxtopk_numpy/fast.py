@@ -81,18 +81,22 @@ def ascending(values: _Array, request: Request) -> tuple[_Integers, _Array, _Boo
         return best, keys, exact
     best, keys = winners(raised(reached.only(was_kept), request.k), request.k)
     if request.certificate:
-        dropped = np.flatnonzero(~was_kept)
-        if len(dropped):
-            exact[rows_missing(reached, dropped, best, keys)] = False
+        was_dropped = ~was_kept
+        if len(key := reached.key[was_dropped]):
+            worst = keys.min(axis=1)
+            if len(exact) == 1 and (most := key.max()) != worst[0]:
+                exact[0] = most < worst[0]
+            else:
+                exact[rows_missing(reached, was_dropped, best, keys, worst)] = False
     return best, keys, exact
 
 
-def rows_missing(reached: Reaching, dropped: _Integers, best: _Integers, keys: _Array) -> _Integers:
-    """The rows whose answer, with its keys, some of what was dropped is better than."""
-    key, worst = reached.key[dropped], keys.min(axis=1)
-    if len(keys) == 1 and (most := key.max()) != worst[0]:
-        return np.zeros(int(most > worst[0]), np.intp)
-    row = reached.row[dropped]
+def rows_missing(
+    reached: Reaching, was_dropped: _Booleans, best: _Integers, keys: _Array, worst: _Array
+) -> _Integers:
+    """The rows whose answer, with its keys and their worst, something dropped is better than."""
+    dropped = np.flatnonzero(was_dropped)
+    row, key = reached.row[dropped], reached.key[dropped]
     least = worst[row]
     better = key > least
     ties = np.flatnonzero(key == least)
