@@ -108,7 +108,7 @@ LONG_ROWS = [
 
 
 @pytest.mark.parametrize(("dtype", "how"), LONG_ROWS, ids=str)
-@pytest.mark.parametrize("share", [64, 8, 2])
+@pytest.mark.parametrize("share", [64, pytest.param(8, marks=pytest.mark.exhaustive), 2])
 def test_nor_for_one_long_row(backend: str, dtype: str, how: dict[str, Any], share: int) -> None:
     """A row that what is kept of it is no small part of; NumPy alone takes as much again."""
     if backend == "numba" and dtype in ("float16", "float64"):

@@ -142,7 +142,10 @@ def tied_rows(p: Problem, rng: np.random.Generator) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("by_queues")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=(pytest.mark.exhaustive, ())[i % 2]) for i, name in enumerate(CASES)],
+)
 def test_what_may_tie_with_the_worst_result(name: str, tmp_path: Path) -> None:
     p, device, expected = CASES[name]
     rng = np.random.default_rng(0)

@@ -16,6 +16,7 @@ def test_the_right_selection_survives(letter: str) -> None:
     check_law(letter, Selection(), max_examples=40)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("edge", [e for e in EDGE_CASES if e.number not in (23, 24, 34)], ids=str)
 def test_the_right_selection_survives_an_edge_case(edge: object) -> None:
     check_edge_case(edge, Selection(), "float16")
