@@ -31,8 +31,8 @@ _MOST_ELEMENTS = 2**16
 #: for other answers, and for those of many rows.
 _SHORT, _LONG = {2: 16 * 1024, 4: 48 * 1024}, 24_000
 #: Elements of a row, at most, for plans' answers, but for buckets of few steps: where it takes time
-#: to tell what is dropped, where it does not, and for certificates then.
-_LONGEST, _FEW_STEPS = (40_000, 48_000, 56_000), 13
+#: to tell what is dropped, where buckets have cells, and for certificates then.
+_LONGEST, _LONGEST_BY_CELLS, _LONGEST_CERTIFIED, _FEW_STEPS = 40_000, 48_000, 56_000, 13
 #: More than are wanted reach a bound, at the most.
 _MORE = 1 / 8
 
@@ -60,7 +60,8 @@ def is_faster(p: Problem, device: Device) -> bool:
     """Whether that is faster, where it fits, than what else there is, as was measured.
 
     Exact answers gain most. What a plan's queues would have dropped takes time to tell, once or
-    twice where rows come in as many waves; queues of few steps each take more.
+    twice where rows come in as many waves, unless buckets have cells; queues of few steps each take
+    more.
     """
     size, row = itemsize_of(p.dtype), p.n * itemsize_of(p.dtype)
     waves = p.rows / (_BLOCKS * device.multiprocessors)
@@ -73,10 +74,12 @@ def is_faster(p: Problem, device: Device) -> bool:
     if p.n <= _FEW_STEPS * p.b:
         return True
     if not _has_cells(p):
-        return size == 2 and p.n <= _LONGEST[0] and waves <= (2 if p.certificate else 1)
-    if waves <= 1 or p.certificate:
-        return waves <= 1 or p.n <= _LONGEST[2]
-    return waves > 2 and p.n <= _LONGEST[1]
+        return size == 2 and p.n <= _LONGEST and waves <= (2 if p.certificate else 1)
+    if waves <= 1:
+        return True
+    if p.certificate:
+        return p.n <= _LONGEST_CERTIFIED
+    return waves > 2 and p.n <= _LONGEST_BY_CELLS
 
 
 def defines(p: Problem) -> dict[str, int]:

@@ -38,9 +38,10 @@ def enough() -> list[tuple[type[Selection], str]]:
 
 def mutants() -> Iterator[Any]:
     """Each with the laws that kill it; more than are enough are left to exhaustive runs."""
+    chosen = enough()
     for mutant, letters in MUTANTS.items():
         for letter in letters:
-            marks = () if (mutant, letter) in enough() else pytest.mark.exhaustive
+            marks = () if (mutant, letter) in chosen else pytest.mark.exhaustive
             yield pytest.param(mutant, letter, id=f"{mutant.__name__}-{letter}", marks=marks)
 
 

@@ -127,7 +127,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
   const u32 row = blockIdx.x / CLUSTER * teams + team;
   if (row >= p.rows) return;  // a warp's, of the last block
 
-#if !LOADED
+#if !LOADED  // or it has told so already
   cluster_arrive_only();  // this block runs
 #endif
   RowEnds ends;
