@@ -32,6 +32,15 @@ MOST_BLOCKS = 8
 #: Buckets, at most, of which an eighth leaves room on a multiprocessor for another block's, and
 #: bytes of a row, at least, that are read sooner even so than by half as many blocks.
 _MOST_SHARED, _LEAST_SHARED = 4096, 2 * 2**20
+#: Bytes of a row, at most, that a cluster is quicker with than the whole device in two launches: of
+#: one or two rows; where rows are more, or what follows selection would be another launch; and that
+#: quick selection repairs.
+_CLUSTERS, _CLUSTERS_INSTEAD, _CLUSTERS_REPAIR = 2**20, 2 * 2**20, 4 * 2**20
+#: Elements of a row, at most, that a cluster is quicker with whatever the buckets; and how many of
+#: these there are, at least, of longer rows.
+_SHORT, _BUCKETS = 65536, 1024
+#: Winners from which on selection by 512 threads is worth their parts of buckets being merged.
+_MANY_WINNERS = 1024
 #: Warps of a multiprocessor that hide what each of them waits for.
 _WARPS = 12
 #: Steps of a walk, of each element kept and two more, in whose time lists of its parts are merged.
@@ -58,9 +67,20 @@ def teams_for(p: Problem, device: Device) -> list[tuple[int, int]]:
         if 2 * most * p.rows > (processors if sharing else at_once(device, 2 * most)):
             break
         most *= 2
-    if p.n > 65536 and 4 * most * p.rows < processors:
+    if 4 * most * p.rows < processors and not _is_for_a_cluster(p):
         return []
     return _whole(p, device, most) if takes_whole(p) else _in_parts(p, device, most)
+
+
+def _is_for_a_cluster(p: Problem) -> bool:
+    """Whether each of so few rows that most multiprocessors would be idle is for a cluster."""
+    if p.n <= _SHORT or p.b < _BUCKETS:
+        return p.n <= _SHORT
+    size = p.n * itemsize_of(p.dtype)
+    if p.repair and is_quick(p):
+        return size <= _CLUSTERS_REPAIR
+    instead = p.rows > 2 or p.certificate or p.repair
+    return size <= (_CLUSTERS_INSTEAD if instead else _CLUSTERS)
 
 
 def _may_share(p: Problem) -> bool:
@@ -125,6 +145,8 @@ def _whole(p: Problem, device: Device, most: int) -> list[tuple[int, int]]:
         team = 128
         while team < largest and 4 * team < step:
             team *= 2
+    if cluster > 1 and p.k > _MANY_WINNERS:
+        team = max(team, 512)
     return [(team, cluster), *((other, cluster) for other in (512, 256, 128) if other != team)]
 
 
@@ -140,7 +162,8 @@ def _in_parts(p: Problem, device: Device, most: int) -> list[tuple[int, int]]:
         narrow = p.n <= 8192 or (itemsize_of(p.dtype) <= 2 and step <= 8 * 256)
         team = _lanes(p, 1) if narrow else max(512, _lanes(p, 1))
         return [(team, 1), (512, 1), (256, 1)]
-    return [(_lanes(p, most), most), (512, most), (256, most)]
+    team = _lanes(p, most) if p.k <= _MANY_WINNERS else max(512, _lanes(p, most))
+    return [(team, most), (512, most), (256, most)]
 
 
 def _step_bytes(p: Problem) -> int:

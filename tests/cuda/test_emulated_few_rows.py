@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from problems import problem
+from test_emulated_late import swap
 from test_emulated_problems import check, rows_of
 
 from approxtopk_cuda import Device, Problem
@@ -99,3 +100,33 @@ def test_buckets_full_of_results(promise: str, tmp_path: Path) -> None:
         8,
         "0",
     )
+
+
+#: Of a thread's own buckets, of parts that are merged, and packed with steps.
+SHARED: dict[str, tuple[Problem, bool]] = {
+    "whole": (problem(6, 16384, 300, 2048, 2), False),
+    "parts": (problem(6, 32768, 300, 512, 2), True),
+    "packed": (problem(6, 16384, 300, 4096, 1, "int16", largest=False), False),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_a_tie_with_what_any_block_lost(name: str, tmp_path: Path) -> None:
+    """Which is better than the worst result, or not: the lower index tells."""
+    p, merged = SHARED[name]
+    p = replace(p, certificate=True)
+    arr = np.empty((p.rows, p.n), np.int64)
+    for number, ranks in enumerate(arr):
+        ranks[::-1] = np.arange(p.n)  # the best last, no more of them in a bucket than it keeps
+        swap(ranks, np.array([p.n - 1 if number % 2 else p.n - p.b]), [p.k - 1])
+        bucket = (1, p.b // 2, p.b - 2)[number // 2]  # of the first block, one between and the last
+        *rest, tie = bucket + np.arange(p.n // p.b) * p.b  # of the k-th's step
+        if ranks[tie] < p.k:
+            swap(ranks, np.array([tie]), [p.n - 1])
+        swap(ranks, np.array(rest), list(range(p.kb)))
+        ranks[tie] = p.k - 1
+    values = (p.n // 2 - arr if p.largest else arr - p.n // 2).astype(p.dtype)
+    (launch,) = check(p, Device(alone=1024), values, tmp_path).launches
+    macros = dict(launch.kernel.defines)
+    assert launch.cluster > 1
+    assert (macros["HELD"], macros["MERGE"]) == ("0", str(int(merged)))

@@ -51,7 +51,7 @@ KINDS: list[tuple[int, str, Device, tuple[int, ...], str, dict[str, Any]]] = [
     (1, "fused", DEVICE, (2, 8192, 700, 2048, 2), "int8", {}),
     (1, "fused", DEVICE, (2, 8192, 700, 2048, 2), "float16", {"interleaved": False}),
     (2, "fused", DEVICE, (4, 16384, 3000, 4096, 1), "float32", {}),  # more than there are bins
-    (2, "fused", WIDE, (2, 16384, 2000, 2048, 3), "float32", {"largest": False}),
+    (2, "fused", WIDE, (2, 16384, 2500, 2048, 3), "float32", {"largest": False}),
     (1, "stage2", DEVICE, (1, 2**17, 1500, 2**15, 1), "float32", {}),
     (1, "sort", DEVICE, (1, 16384, 5000, 8192, 1), "float32", {}),
 ]

@@ -57,9 +57,15 @@ __device__ inline void cluster_arrive_only() { asm volatile("barrier.cluster.arr
 __device__ inline void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
 #endif
 
-// N neighbouring items, in pieces of 16 bytes where they fill such; `to` is then aligned.
+// N neighbouring items, in pieces of 16 or 8 bytes where they fill such; `to` is then aligned. (What lanes store with gaps between
+// them takes several times as long.)
 template <int N, class T> __device__ inline void store_remote(u32 to, const T (&items)[N]) {
   const int each = 16 / (int)sizeof(T);
+  if (N % each && N % 2 == 0 && sizeof(T) == 4) {
+#pragma unroll
+    for (int i = 0; i < N; i += 2) store_remote(to + i * 4, (u64)items[i] | (u64)items[i + 1] << 32);
+    return;
+  }
   if (N % each) {
 #pragma unroll
     for (int i = 0; i < N; ++i) store_remote(to + i * sizeof(T), items[i]);

@@ -22,7 +22,8 @@ struct CandidateSink {
   u32* positions;
   u32 b, bucket0;
 #if WINNERS && MERGE
-  Key* lost;
+  Losses losses;
+  Key* most_lost;  // of the thread's buckets
 #endif
 #if CLUSTER > 1
   u32 remote_keys, remote_positions;
@@ -54,7 +55,8 @@ struct CandidateSink {
   __device__ void operator()(u32, u32 bucket, const Entry<Key> (&best)[KB], Key best_lost) const {
     if (bucket0 + bucket >= b) return;
 #if WINNERS && MERGE
-    store_in_first(lost + bucket0 + bucket, best_lost);
+    losses.set(bucket0 + bucket, best_lost);
+    *most_lost = Wholes::greater(*most_lost, best_lost);
 #endif
 #pragma unroll
     for (int i = 0; i < KB; ++i) put(i * b + bucket0 + bucket, best[i].key, best[i].index);
@@ -108,6 +110,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
   losses.begin(Team::rank());
 #endif
   losses.apart = BY_THREAD ? p.tile / V : Losses::groups(p);
+  losses.own = p.passes * p.tile / GROUP;
   losses.candidates = keys + (KB - 1) * p.b;
   losses.positions = positions + (KB - 1) * p.b;
 #endif
@@ -117,7 +120,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
   sink.positions = positions;
   sink.b = p.b;
 #if WINNERS && MERGE
-  sink.lost = losses.keys;
+  Key most_lost = 0;
+  sink.losses = losses;
+  sink.most_lost = &most_lost;
 #endif
 #if CLUSTER > 1
   sink.remote_keys = remote(keys, 0);
@@ -177,7 +182,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
 #if !(LOADED || REREAD || RESIDENT)
   await_launch_before();
 #endif
-#if TELLS_MOST && !BY_THREAD
+#if TELLS_MOST && !(BY_THREAD || MERGE)
   Key most_lost = 0;
 #endif
   [[maybe_unused]] bool selected = false, tie = false;

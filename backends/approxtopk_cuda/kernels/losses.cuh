@@ -27,10 +27,11 @@ static const Key SLACK = !COARSE ? 0 : sizeof(Key) == 8 ? 0xFFFFFFFFu : 0xFFFF;
 // Whether one that is no worse than tau's may have it.
 __device__ inline bool may_tie(Key lost, Key tau) { return lost >= tau && lost - tau <= SLACK; }
 
-// What groups of buckets lost, in the memory of the first block of a cluster.
+// What groups of buckets lost, in the memory of the first block of a cluster or (LOST_AT_HOME) of each one's own.
 struct Losses {
   Key* keys;              // the best key that each group lost, or (BY_THREAD) each thread's groups; LATE: late
   u32 apart;              // groups that have a place together are so far apart
+  u32 own;                // groups that a block of a cluster walks
   const Key* candidates;  // the last of each bucket
   const u32* positions;
 #if LATE
@@ -50,7 +51,13 @@ struct Losses {
 #endif
 
   // Before the barrier that candidates wait for too.
-  __device__ void set(u32 group, Key lost) const { store_in_first(keys + group, lost); }
+  __device__ void set(u32 group, Key lost) const {
+#if LOST_AT_HOME
+    keys[group] = lost;
+#else
+    store_in_first(keys + group, lost);
+#endif
+  }
 #if BY_THREAD
   __device__ void add(u32 thread, Key lost, u32 pass) const {
     keys[thread] = pass ? Wholes::greater(keys[thread], lost) : lost;
@@ -69,6 +76,12 @@ struct Losses {
   __device__ Key best_of(u32 group) const { return Wholes::greater(keys[group % apart], early[group % apart]); }
 #elif BY_THREAD
   __device__ Key best_of(u32 group) const { return keys[group % apart]; }
+#elif LOST_AT_HOME
+  __device__ Key best_of(u32 group) const {
+    Key lost;
+    load_remote(lost, remote(keys + group, group / own));
+    return lost;
+  }
 #else
   __device__ Key best_of(u32 group) const { return keys[group]; }
 #endif
@@ -321,7 +334,7 @@ __device__ inline void certify_tied(const Params& p, u32 row, const RowEnds& end
 #pragma unroll 1
   for (u32 base = 0; base < Losses::places(p); base += 32) {
     bool may = false, may_not = false;
-    if (base + lane < Losses::places(p) && losses.keys[base + lane] >= tau.key) {
+    if (base + lane < Losses::places(p) && losses.best_of(base + lane) >= tau.key) {
 #pragma unroll 1
       for (u32 group = base + lane; group < groups; group += losses.apart) {
         if (losses.flagged(group, tau)) may |= group <= own, may_not |= group >= own;
