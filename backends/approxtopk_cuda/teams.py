@@ -33,11 +33,11 @@ MOST_BLOCKS = 8
 #: bytes of a row, at least, that are read sooner even so than by half as many blocks.
 _MOST_SHARED, _LEAST_SHARED = 4096, 2 * 2**20
 #: Bytes of a row, at most, that a cluster is quicker with than the whole device in two launches: of
-#: one or two rows; where rows are more, or what follows selection would be another launch; and that
-#: quick selection repairs.
+#: one or two rows, half of that if elements are of 8 bytes, which take more arithmetic; where rows
+#: are more, or certificate or repair would be another launch; and that quick selection repairs.
 _CLUSTERS, _CLUSTERS_INSTEAD, _CLUSTERS_REPAIR = 2**20, 2 * 2**20, 4 * 2**20
 #: Elements of a row, at most, that a cluster is quicker with whatever the buckets; and how many of
-#: these there are, at least, of longer rows.
+#: these longer rows must have.
 _SHORT, _BUCKETS = 65536, 1024
 #: Winners from which on selection by 512 threads is worth their parts of buckets being merged.
 _MANY_WINNERS = 1024
@@ -76,11 +76,14 @@ def _is_for_a_cluster(p: Problem) -> bool:
     """Whether each of so few rows that most multiprocessors would be idle is for a cluster."""
     if p.n <= _SHORT or p.b < _BUCKETS:
         return p.n <= _SHORT
-    size = p.n * itemsize_of(p.dtype)
+    each = itemsize_of(p.dtype)
     if p.repair and is_quick(p):
-        return size <= _CLUSTERS_REPAIR
-    instead = p.rows > 2 or p.certificate or p.repair
-    return size <= (_CLUSTERS_INSTEAD if instead else _CLUSTERS)
+        most = _CLUSTERS_REPAIR
+    elif p.rows > 2 or p.certificate or p.repair:
+        most = _CLUSTERS_INSTEAD
+    else:
+        most = _CLUSTERS if each < 8 else _CLUSTERS // 2
+    return p.n * each <= most
 
 
 def _may_share(p: Problem) -> bool:

@@ -310,38 +310,6 @@ def test_shared_memory_is_carved_out_for_the_blocks_that_there_are(
 
 
 @pytest.mark.parametrize(
-    ("shape", "dtype", "more", "way"),
-    [
-        ((1, 131072, 512, 8192, 1), "bfloat16", {}, (4, 512)),
-        ((1, 131072, 2048, 4096, 3), "bfloat16", {}, (4, 512)),
-        ((1, 131072, 512, 2048, 2), "float32", {}, (8, 256)),
-        ((8, 131072, 2048, 4096, 3), "float32", {}, (8, 512)),  # much to select from
-        ((2, 524288, 512, 8192, 1), "float32", {}, None),
-        ((4, 524288, 512, 8192, 1), "float32", {}, (8, 256)),
-        (
-            (1, 524288, 512, 8192, 1),
-            "float32",
-            {"certificate": True},
-            (8, 256),
-        ),  # or three launches
-        ((1, 2**20, 64, 16384, 1), "float32", {"repair": True}, (8, 512)),
-        ((1, 2**20, 64, 16384, 1), "float32", {"certificate": True}, None),
-        ((1, 70000, 100, 20, 12), "float32", {}, None),  # few buckets, many parts
-    ],
-)
-def test_few_long_rows_are_for_clusters_or_for_two_launches(
-    shape: Any, dtype: str, more: Any, way: tuple[int, int] | None
-) -> None:
-    rows, n, k, b, kb = shape
-    launches = planned(problem(rows, n, k, b, kb, dtype, **more), Device()).launches
-    if way is None:
-        assert [launch.kernel.source for launch in launches[:2]] == ["stage1", "stage2"]
-    else:
-        (launch,) = launches
-        assert (launch.cluster, launch.block) == way
-
-
-@pytest.mark.parametrize(
     ("shape", "more", "watched"),
     [
         ((256, 131072, 2048, 4096, 3), {}, 16),  # about six a row are hidden, nearly all late

@@ -158,3 +158,38 @@ def test_many_rows_have_teams_whose_threads_all_find_room(
     shape: Any, more: Any, threads: int
 ) -> None:
     assert only_launch(problem(*shape, **more)).block == threads
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "more", "way"),
+    [
+        ((1, 131072, 512, 8192, 1), "bfloat16", {}, (4, 512)),
+        ((1, 131072, 2048, 4096, 3), "bfloat16", {}, (4, 512)),
+        ((1, 131072, 512, 2048, 2), "float32", {}, (8, 256)),
+        ((8, 131072, 2048, 4096, 3), "float32", {}, (8, 512)),  # much to select from
+        ((2, 524288, 512, 8192, 1), "float32", {}, None),
+        ((1, 131072, 512, 2048, 2), "float64", {}, None),
+        ((1, 131072, 512, 2048, 2), "float64", {"certificate": True}, (8, 256)),
+        ((4, 524288, 512, 8192, 1), "float32", {}, (8, 256)),
+        (
+            (1, 524288, 512, 8192, 1),
+            "float32",
+            {"certificate": True},
+            (8, 256),
+        ),  # or three launches
+        ((1, 2**20, 64, 16384, 1), "float32", {"repair": True}, (8, 512)),
+        ((1, 2**20, 64, 16384, 1), "float32", {"certificate": True}, None),
+        ((1, 70000, 100, 20, 12), "float32", {}, None),  # few buckets, many parts
+    ],
+)
+def test_few_long_rows_are_for_clusters_or_for_two_launches(
+    shape: Any, dtype: str, more: Any, way: tuple[int, int] | None
+) -> None:
+    rows, n, k, b, kb = shape
+    plan = schedule(problem(rows, n, k, b, kb, dtype, **more), Device())
+    assert isinstance(plan, Schedule)
+    if way is None:
+        assert [launch.kernel.source for launch in plan.launches[:2]] == ["stage1", "stage2"]
+    else:
+        (launch,) = plan.launches
+        assert (launch.cluster, launch.block) == way
