@@ -36,10 +36,11 @@ _MOST_SHARED, _LEAST_SHARED = 4096, 2 * 2**20
 #: one or two rows, half of that if elements are of 8 bytes, which take more arithmetic; where rows
 #: are more, or certificate or repair would be another launch; and that quick selection repairs.
 _CLUSTERS, _CLUSTERS_INSTEAD, _CLUSTERS_REPAIR = 2**20, 2 * 2**20, 4 * 2**20
-#: Elements of a row, at most, that a cluster is quicker with whatever the buckets; and how many of
-#: these longer rows must have.
+#: Elements of a row, at most, that a cluster is quicker with whatever the buckets and the layout;
+#: and how many buckets longer rows must have, of neighbouring elements.
 _SHORT, _BUCKETS = 65536, 1024
-#: Winners from which on selection by 512 threads is worth their parts of buckets being merged.
+#: Winners beyond which 512 threads select so much sooner than 256 that narrower loads, or merging
+#: parts of buckets, are worth it.
 _MANY_WINNERS = 1024
 #: Warps of a multiprocessor that hide what each of them waits for.
 _WARPS = 12
@@ -74,8 +75,10 @@ def teams_for(p: Problem, device: Device) -> list[tuple[int, int]]:
 
 def _is_for_a_cluster(p: Problem) -> bool:
     """Whether each of so few rows that most multiprocessors would be idle is for a cluster."""
-    if p.n <= _SHORT or p.b < _BUCKETS:
-        return p.n <= _SHORT
+    if p.n <= _SHORT:
+        return True
+    if p.b < _BUCKETS or p.step != 1 or not p.interleaved:
+        return False
     each = itemsize_of(p.dtype)
     if p.repair and is_quick(p):
         most = _CLUSTERS_REPAIR

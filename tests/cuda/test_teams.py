@@ -180,6 +180,8 @@ def test_many_rows_have_teams_whose_threads_all_find_room(
         ((1, 2**20, 64, 16384, 1), "float32", {"repair": True}, (8, 512)),
         ((1, 2**20, 64, 16384, 1), "float32", {"certificate": True}, None),
         ((1, 70000, 100, 20, 12), "float32", {}, None),  # few buckets, many parts
+        ((1, 131072, 512, 8192, 1), "float32", {"interleaved": False}, None),
+        ((2, 131072, 512, 8192, 1), "float32", {"step": 2}, None),  # a multiprocessor reads both
     ],
 )
 def test_few_long_rows_are_for_clusters_or_for_two_launches(
