@@ -151,8 +151,8 @@ def _whole(p: Problem, device: Device, most: int) -> list[tuple[int, int]]:
         team = 128
         while team < largest and 4 * team < step:
             team *= 2
-    if cluster > 1 and p.k > _MANY_WINNERS:
-        team = max(team, 512)
+    if cluster > 1:
+        team = _to_select(p, team)
     return [(team, cluster), *((other, cluster) for other in (512, 256, 128) if other != team)]
 
 
@@ -168,8 +168,12 @@ def _in_parts(p: Problem, device: Device, most: int) -> list[tuple[int, int]]:
         narrow = p.n <= 8192 or (itemsize_of(p.dtype) <= 2 and step <= 8 * 256)
         team = _lanes(p, 1) if narrow else max(512, _lanes(p, 1))
         return [(team, 1), (512, 1), (256, 1)]
-    team = _lanes(p, most) if p.k <= _MANY_WINNERS else max(512, _lanes(p, most))
-    return [(team, most), (512, most), (256, most)]
+    return [(_to_select(p, _lanes(p, most)), most), (512, most), (256, most)]
+
+
+def _to_select(p: Problem, team: int) -> int:
+    """So many threads of each block, or more, for one block of a cluster selects by itself."""
+    return max(team, 512) if p.k > _MANY_WINNERS else team
 
 
 def _step_bytes(p: Problem) -> int:

@@ -123,7 +123,7 @@ def test_a_tie_with_what_any_block_lost(name: str, tmp_path: Path) -> None:
         *rest, tie = bucket + np.arange(p.n // p.b) * p.b  # of the k-th's step
         if ranks[tie] < p.k:
             swap(ranks, np.array([tie]), [p.n - 1])
-        swap(ranks, np.array(rest), list(range(p.kb)))
+        swap(ranks, np.array(rest[: p.kb]), np.arange(p.kb))
         ranks[tie] = p.k - 1
     values = (p.n // 2 - arr if p.largest else arr - p.n // 2).astype(p.dtype)
     (launch,) = check(p, Device(alone=1024), values, tmp_path).launches

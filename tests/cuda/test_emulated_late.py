@@ -43,7 +43,7 @@ MORE = [
 
 def swap(ranks: np.ndarray, places: np.ndarray, chosen: list[int] | np.ndarray) -> None:
     """The chosen ranks to these places; what is there goes where they were."""
-    for place, rank in zip(places[: len(chosen)], chosen, strict=True):
+    for place, rank in zip(places, chosen, strict=True):
         other = int(np.flatnonzero(ranks == rank)[0])
         ranks[[place, other]] = ranks[[other, place]]
 

@@ -171,12 +171,8 @@ def test_many_rows_have_teams_whose_threads_all_find_room(
         ((1, 131072, 512, 2048, 2), "float64", {}, None),
         ((1, 131072, 512, 2048, 2), "float64", {"certificate": True}, (8, 256)),
         ((4, 524288, 512, 8192, 1), "float32", {}, (8, 256)),
-        (
-            (1, 524288, 512, 8192, 1),
-            "float32",
-            {"certificate": True},
-            (8, 256),
-        ),  # or three launches
+        # It would be three launches.
+        ((1, 524288, 512, 8192, 1), "float32", {"certificate": True}, (8, 256)),
         ((1, 2**20, 64, 16384, 1), "float32", {"repair": True}, (8, 512)),
         ((1, 2**20, 64, 16384, 1), "float32", {"certificate": True}, None),
         ((1, 70000, 100, 20, 12), "float32", {}, None),  # few buckets, many parts
