@@ -30,9 +30,10 @@ _PARTS = {
     ),
     "fused": (
         *("element", "multiplier", "params", "output", "team", "cluster", "merge"),
-        *("ranking", "queue", "chunk", "stage1"),
+        *("ranking", "queue", "chunk", "stage1", "indices"),
         *("listed", "selectspace", "order", "select", "quick", "sort", "finish"),
         *("buckets", "results", "hidden", "losslist", "losses", "quicklosses", "held", "repair"),
+        *("candidates", "spread"),
         *("arrivals", "maxima", "resident", "loaded", "reread", "direct"),
     ),
     "extract": (

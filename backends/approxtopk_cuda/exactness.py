@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from approxtopk.backend import itemsize_of
 from approxtopk.hypergeometric import bucket_misses
 
+from .candidates import candidate_bytes
 from .order import MAX_SORT
 from .problem import MAX_GRID, Device, Launch, Problem, Schedule
 from .tiling import Tiling
@@ -98,7 +99,7 @@ def at_its_end(
         losses = aligned(tiling.tile // tiling.v if by_thread else -(-p.b // group))
     losses += aligned(tiling.lists) if tiling.parts > 1 else 0
     return Inside(
-        aligned(entries + more) * entry_bytes(p.dtype) + losses * key_bytes(p.dtype),
+        candidate_bytes(p, tiling, entries, more) + losses * key_bytes(p.dtype),
         {
             "WINNERS": 1,
             "LOST": 1,

@@ -8,9 +8,11 @@ from enum import Enum, auto
 from approxtopk.backend import itemsize_of
 
 from . import loaded, reread, resident
+from .candidates import candidate_bytes, indices_of
 from .exactness import at_its_end, coarsely, watched_steps
 from .order import MAX_SORT, binned, sort_places
 from .problem import Device, Launch, Problem
+from .spread import is_spread, loads_in_flight, spread_space
 from .teams import (
     certify_space,
     crowded,
@@ -21,7 +23,7 @@ from .teams import (
     teams_for,
 )
 from .tiling import Tiling, tile_block, walk_of
-from .variants import Walk, aligned, entry_bytes, key_bytes, make_kernel
+from .variants import Walk, key_bytes, make_kernel
 
 __all__ = ["fused_launch"]
 
@@ -83,13 +85,14 @@ def _fused_by(
     teams = threads // team
     blocks = p.rows * cluster // teams
     wave = max(1, -(-blocks // device.multiprocessors))  # blocks of a multiprocessor, in one wave
-    walk, limit = _fused_walk(p, device, tiling, least=65536 // (threads * wave))
+    spread = cluster > 1 and not kept and is_spread(p, tiling)
+    most = loads_in_flight(tiling) if spread else 16
+    walk, limit = _fused_walk(p, device, tiling, 65536 // (threads * wave), most)
     merge = tiling.parts > 1
     if threads * limit > 65536 or (team == 32 and merge and p.n > 1024):
         return None
 
     more = max(tiling.lists * p.kb if merge else 0, sort_places(p, team))
-    places = p.b * p.kb + more
     # With one row to a multiprocessor a selection's latency counts, else its work.
     # Groups for a bound: of a thread's share of the candidates, or of those it found itself.
     shared_out = merge or cluster > 1
@@ -107,9 +110,11 @@ def _fused_by(
     coarse = not (extract or kept)
     coarse = coarse and coarsely(p, device, tiling, held, in_waves and not watched)
     inside = at_its_end(p, tiling, cluster, more, watched, coarse)
-    shared = teams * (inside.shared if inside else aligned(places) * entry_bytes(p.dtype))
+    shared = teams * (inside.shared if inside else candidate_bytes(p, tiling, p.b * p.kb, more))
     if extract:
         shared = 0
+    if spread:
+        shared += spread_space(p, cluster)
     fixed = static_space(p, team)
     if inside:
         fixed += certify_space(p, team, cluster)
@@ -151,9 +156,11 @@ def _fused_by(
         BINNED=binned(p, team),
         LISTED=0,
         SHARED=1,
+        INDICES=indices_of(p, tiling),
         ALL=p.k == p.candidates and not p.repair,
         QUICK=quick,
         HELD=held,
+        SPREAD=spread,
         EVEN=not kept and _even(p, tiling, walk, in_waves),
         UNALIGNED=tiling.unaligned,
         GROUPS=groups_for_bound(p.k, p.b * p.kb, team),
@@ -199,10 +206,12 @@ def _at_once(p: Problem, tiling: Tiling, walk: Walk) -> dict[str, int]:
     return {"STEPS": steps, "UNEVEN": rest > 0}
 
 
-def _fused_walk(p: Problem, device: Device, tiling: Tiling, least: int) -> tuple[Walk, int]:
+def _fused_walk(
+    p: Problem, device: Device, tiling: Tiling, least: int, most: int
+) -> tuple[Walk, int]:
     """The walk and its registers; what comes after it in the same kernel needs some as well."""
     # Selection, compiled for sm_80, takes some registers more.
-    return walk_of(p, tiling, least, more=0 if device.halves else 10)
+    return walk_of(p, tiling, least, more=0 if device.halves else 10, most=most)
 
 
 def _told_space(p: Problem, v: int, threads: int) -> int:

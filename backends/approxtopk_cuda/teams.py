@@ -34,7 +34,8 @@ MOST_BLOCKS = 8
 _MOST_SHARED, _LEAST_SHARED = 4096, 2 * 2**20
 #: Bytes of a row, at most, that a cluster is quicker with than the whole device in two launches: of
 #: one or two rows, half of that if elements are of 8 bytes, which take more arithmetic; where rows
-#: are more, or certificate or repair would be another launch; and that quick selection repairs.
+#: are more, or all blocks select (see spread.py), or certificate or repair would be another launch;
+#: and that quick selection repairs.
 _CLUSTERS, _CLUSTERS_INSTEAD, _CLUSTERS_REPAIR = 2**20, 2 * 2**20, 4 * 2**20
 #: Elements of a row, at most, that a cluster is quicker with whatever the buckets and the layout;
 #: and how many buckets longer rows must have, of neighbouring elements.
@@ -82,7 +83,7 @@ def _is_for_a_cluster(p: Problem) -> bool:
     each = itemsize_of(p.dtype)
     if p.repair and is_quick(p):
         most = _CLUSTERS_REPAIR
-    elif p.rows > 2 or p.certificate or p.repair:
+    elif p.rows > 2 or p.certificate or p.repair or not (p.sorted or is_quick(p)):
         most = _CLUSTERS_INSTEAD
     else:
         most = _CLUSTERS if each < 8 else _CLUSTERS // 2

@@ -267,11 +267,16 @@ def _ceil_power_of_two(x: float) -> int:
     return 1 << (max(1, -int(-x // 1)) - 1).bit_length()
 
 
-def walk_of(p: Problem, tiling: Tiling, least: int = 0, more: int = 0) -> tuple[Walk, int]:
-    """The walk, and the registers of its threads, of which `least` can be had anyway."""
+def walk_of(
+    p: Problem, tiling: Tiling, least: int = 0, more: int = 0, most: int = 16
+) -> tuple[Walk, int]:
+    """The walk, and the registers of its threads, of which `least` can be had anyway.
+
+    `most`: loads of a thread in flight, where few threads are on a multiprocessor.
+    """
     few = least >= 128  # threads of a multiprocessor, so that each has many loads in flight
     limits = LIMITS[1:] if few else tiling.limits
-    at_most = 16 if few and tiling.steps >= 16 else 8
+    at_most = min(most, tiling.steps) if few and tiling.steps >= 16 else 8
     queues, strided = tiling.queues, p.step != 1
     budget = registers(p.dtype, p.kb, tiling.v, queues, limits, more, at_most)
     pairs = budget.limit > 64

@@ -142,6 +142,8 @@ def common_defines(
         "UNEVEN": "0",
         "EVEN": "0",
         "UNALIGNED": "0",
+        "INDICES": "0",
+        "SPREAD": "0",
         "RESIDENT": "0",
         "RANKED": "0",
         "LOADED": "0",
@@ -156,7 +158,7 @@ def make_kernel(
 ) -> Kernel:
     """A kernel with the macros that all have, and some of its own."""
     macros = common_defines(p.dtype, p.largest, p.index_bytes, threads, blocks)
-    macros.update((name, str(int(v) if isinstance(v, bool) else v)) for name, v in defines.items())
+    macros.update((name, str(int(v) if isinstance(v, int) else v)) for name, v in defines.items())
     return Kernel(source, entry, tuple(sorted(macros.items())))
 
 
@@ -223,7 +225,9 @@ def registers(
     needed = _OVERHEAD + held + extra + more
     limit = next((r for r in limits if needed + 2 * words <= r), limits[-1])
     most = 2 if kb >= 8 or held >= 48 else at_most
-    batch = next(n for n in (16, 8, 4, 2) if n <= most and (n == 2 or needed + n * words <= limit))
+    batch = next(
+        n for n in (32, 16, 8, 4, 2) if n <= most and (n == 2 or needed + n * words <= limit)
+    )
     return Registers(batch, limit)
 
 

@@ -90,9 +90,13 @@ static Dimension threadIdx, blockIdx, gridDim;
 struct __attribute__((aligned(16))) uint4 {
   unsigned x, y, z, w;
 };
+struct __attribute__((aligned(8))) uint2 {
+  unsigned x, y;
+};
 inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
-inline void __stcs(uint4* to, uint4 value) { *to = value; }
-inline void __stcg(uint4* to, uint4 value) { *to = value; }
+inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
+template <class T> inline void __stcs(T* to, T value) { *to = value; }
+template <class T> inline void __stcg(T* to, T value) { *to = value; }
 
 inline void __syncthreads() { emulator::meet(emulator::block, emulator::alive); }
 inline void sync_some(unsigned threads) {  // see team.cuh
@@ -202,7 +206,19 @@ inline void store_remote(unsigned to, unsigned long long x) { at_remote<unsigned
 inline void store_remote_if(bool does, unsigned to, unsigned long long x) {
   if (does) store_remote(to, x);
 }
-inline void store_remote_16_bytes(unsigned to, const unsigned (&words)[4]) { memcpy(&at_remote<char>(to), words, 16); }
+template <int N> inline void store_remote_words(unsigned to, const unsigned (&words)[N]) {
+  if (to % (4 * N)) __builtin_trap();
+  memcpy(&at_remote<char>(to), words, 4 * N);
+}
+inline void begin_arrivals(unsigned long long* barrier) { *barrier = 1ull << 32; }
+inline void expect_arrivals(unsigned long long* barrier, unsigned bytes) { *barrier += bytes - (1ull << 32); }
+inline void await_arrivals(volatile unsigned long long* barrier) {
+  while (*barrier) emulator::yield();
+}
+template <int N> inline void send(unsigned to, unsigned barrier, const unsigned (&words)[N]) {
+  store_remote_words(to, words);
+  at_remote<unsigned long long>(barrier) -= 4 * N;
+}
 template <class T> inline void load_remote(T& x, unsigned from) { x = at_remote<T>(from); }
 inline unsigned add_remote(unsigned to, unsigned x) { return atomicAdd(&at_remote<unsigned>(to), x); }
 inline void add_only_remote(unsigned to, unsigned x) { add_remote(to, x); }

@@ -32,8 +32,8 @@ template <int SIZE> __device__ inline u32 places_to_sort(u32 k) {
 // 4, 8; 0 for none) of a thread's candidates bound the k best; QUICK, SORTED, LISTED (0, 1).
 
 // The k best to a sink; returns as Selector::select.
-template <class Team, class Sink>
-__device__ inline u32 choose(const Params& p, const Selector<Team>& selector, const Sink& sink) {
+template <class Selector, class Sink>
+__device__ inline u32 choose(const Params& p, const Selector& selector, const Sink& sink) {
 #if ALL
   selector.select_all(p.k, sink);
   return 0;
@@ -47,12 +47,12 @@ __device__ inline u32 choose(const Params& p, const Selector<Team>& selector, co
 // [rows][k], to be sorted there. QUICK: quickly, where that can be and has not been tried (HELD).
 // Winners go to output(place, key, index). Returns how many of them, the last ones, are the worst, and
 // best first.
-template <class Team, class Output>
-__device__ inline u32 finish(const Params& p, const Selector<Team>& selector, u32 row, const ListSink& list, const Output& output) {
+template <class Team, class Selector, class Output>
+__device__ inline u32 finish(const Params& p, const Selector& selector, u32 row, const ListSink& list, const Output& output) {
 #if QUICK && !HELD
   Key best = 0;
   selector.each([&](u32, Key x) { best = x > best ? x : best; });
-  const StoredCandidates<Team> candidates = {selector};
+  const StoredCandidates<Selector> candidates = {selector};
   const Quick<Team, 1> quick = {selector.space};
   selector.space.list.template clear<Team>();
   if (quick.select(p.k, best, candidates, output)) return p.k;

@@ -8,6 +8,7 @@
 //   TEAM THREADS     a block each; `passes` tiles of buckets one after the other.
 //   CLUSTER > 1      few rows: blocks walk different buckets and leave their candidates in the
 //                    shared memory of the first, which selects.
+//   SPREAD           few rows: each block of a cluster selects from its own candidates; see spread.cuh.
 //   HELD             few winners: candidates stay in registers, but for those that reach a bound.
 //   LOADED           few rows, few winners: a row is in its threads' registers, of a block or of a cluster; see loaded.cuh.
 //   RESIDENT         many rows, few winners: a row stays in shared memory; see resident.cuh.
@@ -15,53 +16,6 @@
 //                    for rows that it gives nothing for, mostly because too much reaches its bound.
 //   WINNERS          certificate or repair is asked for, which a row's team does at once; see losses.cuh.
 // Moves    each element once, and the output: candidates never leave the chip.
-
-// Candidate (i, bucket) has the place i * b + bucket in the first block of the cluster.
-struct CandidateSink {
-  Key* keys;
-  u32* positions;
-  u32 b, bucket0;
-#if WINNERS && MERGE
-  Losses losses;
-  Key* most_lost;  // of the thread's buckets
-#endif
-#if CLUSTER > 1
-  u32 remote_keys, remote_positions;
-#endif
-
-  __device__ void put(u32 at, Key key, u32 index) const {
-#if CLUSTER > 1
-    store_remote(remote_keys + at * sizeof(Key), key);
-    store_remote(remote_positions + at * 4, index);
-#else
-    keys[at] = key;
-    positions[at] = index;
-#endif
-  }
-  // The i-th candidates of V neighbouring buckets.
-  __device__ void level(u32 i, u32 bucket, const Key (&level_keys)[V], const u32 (&level_positions)[V]) const {
-    const u32 at = i * b + bucket;
-#if !INTERLEAVED
-#pragma unroll
-    for (int u = 0; u < V; ++u) put(at + u, level_keys[u], level_positions[u]);
-#elif CLUSTER > 1
-    store_remote<V>(remote_keys + at * sizeof(Key), level_keys);
-    store_remote<V>(remote_positions + at * 4, level_positions);
-#else
-    store<SHARED_MEMORY>(keys + at, level_keys);
-    store<SHARED_MEMORY>(positions + at, level_positions);
-#endif
-  }
-  __device__ void operator()(u32, u32 bucket, const Entry<Key> (&best)[KB], Key best_lost) const {
-    if (bucket0 + bucket >= b) return;
-#if WINNERS && MERGE
-    losses.set(bucket0 + bucket, best_lost);
-    *most_lost = Wholes::greater(*most_lost, best_lost);
-#endif
-#pragma unroll
-    for (int i = 0; i < KB; ++i) put(i * b + bucket0 + bucket, best[i].key, best[i].index);
-  }
-};
 
 #if HELD
 // The k best of what the blocks of a cluster hold in registers to the first block's output, best first.
@@ -93,18 +47,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
   const u32 sort_places = places_to_sort<TEAM>(p.k);
   const u32 more_places = list_places > sort_places ? list_places : sort_places;  // never both
   const u32 entries = WINNERS && REPAIR ? p.entries : KB * p.b;
-  const u32 places = (entries + more_places + 3) / 4 * 4;  // aligned
-  Key* const keys = (Key*)shared + team * places;
-  u32* const positions = (u32*)((Key*)shared + teams * places) + team * places;
+  const u32 words = Indices::count(entries, p.b);
+  const u32 key_places = (entries + more_places + 3) / 4 * 4, word_places = (words + more_places + 3) / 4 * 4;  // aligned
+  Key* const keys = (Key*)shared + team * key_places;
+  Indices indices = {(u32*)((Key*)shared + teams * key_places) + team * word_places, keys, p.b};
   Key* const more_keys = keys + entries;
-  u32* const more_positions = positions + entries;
+  u32* const more_positions = indices.words + words;
   Queues queues;
   Place place;
 #if WINNERS
   __shared__ HiddenSpace hidden_spaces[teams];
   HiddenSpace& hidden_space = hidden_spaces[team];
   Losses losses;
-  losses.keys = (Key*)(shared + teams * places * (sizeof(Key) + 4) + team * Losses::bytes_of(p));
+  losses.keys = (Key*)(shared + teams * (key_places * sizeof(Key) + word_places * 4) + team * Losses::bytes_of(p));
 #if LATE
   losses.early = losses.keys + Losses::aligned(Losses::places(p));
   losses.begin(Team::rank());
@@ -112,35 +67,47 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
   losses.apart = BY_THREAD ? p.tile / V : Losses::groups(p);
   losses.own = p.passes * p.tile / GROUP;
   losses.candidates = keys + (KB - 1) * p.b;
-  losses.positions = positions + (KB - 1) * p.b;
+  losses.indices = &indices;
 #endif
 
   CandidateSink sink;
   sink.keys = keys;
-  sink.positions = positions;
+  sink.words = indices.words;
   sink.b = p.b;
-#if WINNERS && MERGE
+#if WINNERS && MERGE && !SPREAD
   Key most_lost = 0;
   sink.losses = losses;
   sink.most_lost = &most_lost;
 #endif
 #if CLUSTER > 1
   sink.remote_keys = remote(keys, 0);
-  sink.remote_positions = remote(positions, 0);
+  sink.remote_words = remote(indices.words, 0);
 #endif
   const u32 block = cluster_rank();
   const u32 row = blockIdx.x / CLUSTER * teams + team;
   if (row >= p.rows) return;  // a warp's, of the last block
 
+#if SPREAD
+#if WINNERS
+  SpreadSpace& spread_space = *(SpreadSpace*)((u8*)losses.keys + Losses::bytes_of(p));
+#else
+  SpreadSpace& spread_space = *(SpreadSpace*)(indices.words + word_places);
+#endif
+  const Spread<Team> spread = {p, spaces[team], spread_space, block};
+  spread.begin();
+#endif
 #if !LOADED  // or it has told so already
   cluster_arrive_only();  // this block runs
 #endif
   RowEnds ends;
-#if HELD
+#if HELD || SPREAD
   ends = ends_of(p, row);
   // Now, and not when time is short: what this needs takes long to come from constant memory.
   asm volatile("" : "+l"(ends.arr));
   asm volatile("" : "+l"(ends.values), "+l"(ends.indices));
+#endif
+#if SPREAD
+  indices.first = 0 - lead_of(ends.arr);
 #endif
 #if HELD
   spaces[team].list.template clear<Team>();
@@ -187,7 +154,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
 #endif
   [[maybe_unused]] bool selected = false, tie = false;
   u32 hidden = 0;                 // elements, where they have been counted
-  const u32 passes = HELD || (MERGE && INTERLEAVED) ? 1 : p.passes;  // they are launched for no more
+  const u32 passes = HELD || SPREAD || (MERGE && INTERLEAVED) ? 1 : p.passes;  // they are launched for no more
   for (u32 pass = 0; pass < passes; ++pass) {
     sink.bucket0 = (block * passes + pass) * p.tile;
     u32 rank = Team::rank();
@@ -205,14 +172,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
     if (pass == 0) cluster_wait();
 #if HELD  // in one pass
 #if WINNERS && REPAIR
-    const HeldCandidates candidates = {queues, place, bucket / GROUP, told, known};
+    const HeldCandidates held = {queues, place, bucket / GROUP, told, known};
 #elif WINNERS
-    const HeldCandidates candidates = {queues, place, bucket / GROUP, losses, p.tile / V, told, verdict};
+    const HeldCandidates held = {queues, place, bucket / GROUP, losses, p.tile / V, told, verdict};
 #else
-    const HeldCandidates candidates = {queues, place};
+    const HeldCandidates held = {queues, place};
 #endif
     // What is left to do then stands here, not behind all that other rows need: code is fetched in order.
-    selected = finish_held<Team>(p, spaces[team], candidates, quick_output);
+    selected = finish_held<Team>(p, spaces[team], held, quick_output);
 #if WINNERS && REPAIR
     const bool done = selected && known.complete();  // else all losses are stored, and looked at
 #else
@@ -232,7 +199,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
       return;
     }
 #endif
-#if WINNERS && !MERGE
+#if WINNERS && !MERGE && !SPREAD
 #if BY_THREAD
     if (LATE || active) losses.add(Team::rank(), queues.lost_key(), pass);
 #else
@@ -251,35 +218,59 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
 #endif
     Team::sync();  // the lists of the pass before have been read
 #endif
-#pragma unroll
-    for (int i = 0; i < KB; ++i) {
-      Key level_keys[V];
-      u32 level_positions[V];
-#pragma unroll
-      for (int u = 0; u < V; ++u) {
-        level_keys[u] = queues[u].key(i);
-        level_positions[u] = index_at(queues[u], place, u, i);
-      }
 #if MERGE
-      if (active) {
+    if (active) {
+#pragma unroll
+      for (int i = 0; i < KB; ++i) {
 #pragma unroll
         for (int u = 0; u < V; ++u) {
-          const Entry<Key> entry = {level_keys[u], level_positions[u]};
+          const Entry<Key> entry = {queues[u].key(i), index_at(queues[u], place, u, i)};
           lists.set(share.list + u * share.list_step, i, entry);
         }
       }
-#else
-      if (active && bucket < p.b) sink.level(i, bucket, level_keys, level_positions);
-#endif
     }
-#if MERGE
 #if WINNERS
     if (active) {
 #pragma unroll
       for (int u = 0; u < V; ++u) lists.lost[share.list + u * share.list_step] = queues.lost_key();
     }
 #endif
+#if SPREAD
+    Candidates candidates;
+    candidates.clear();
+    merge_parts<Team, Key, KB>(lists, 1, p.parts, p.tile, [&](u32, u32 of, const Entry<Key>(&best)[KB], Key lost) {
+#pragma unroll
+      for (int i = 0; i < KB; ++i) candidates.best[i] = best[i];
+      candidates.lost = lost, candidates.any = sink.bucket0 + of < p.b;
+    });
+    const u32 first = sink.bucket0 + rank;  // of the thread's buckets
+#else
     merge_parts<Team, Key, KB>(lists, 1, p.parts, p.tile, sink);
+#endif
+#else
+    const Candidates candidates = {queues, place, active && bucket < p.b};
+    const u32 first = bucket;
+#endif
+#if SPREAD  // in one pass
+#if WINNERS
+    Key& lost = verdict.most;
+    lost = candidates.lost_key();
+    if (candidates.any) sink.put_last(first, candidates), losses.set(first / GROUP, lost);
+#else
+    Key lost;
+#endif
+    selected = spread.select(p.k, candidates, lost, written, output);
+    if (__builtin_expect(selected, 1)) {
+#if WINNERS
+      if (block == 0) certify_tied(p, row, ends, losses, verdict.open);
+      cluster_arrive_only();  // nobody needs this block's memory any more
+      cluster_wait();
+#endif
+      return;
+    }
+#endif
+#if SPREAD || !MERGE
+    if (candidates.any) sink.put(first, candidates);
 #endif
   }
 #if TELLS_MOST
@@ -289,8 +280,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
   const Key most = warp_max(most_lost);
   if (Team::lane() == 0) store_in_first(hidden_space.lost + block * Team::warps + Team::warp(), most);
 #endif
-#if !HELD
+#if !(HELD || SPREAD)
   ends = ends_of(p, row);
+#endif
+#if !SPREAD
+  indices.first = 0 - lead_of(ends.arr);
 #endif
   if (!hidden && !tie) {
     cluster_arrive();
@@ -304,7 +298,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
     u32 gathered = 0;
     do {  // once, but for a row that hides much
       if (!selected || gathered) {
-        const Selector<Team> selector(spaces[team], keys, positions, gathered ? gathered : KB * p.b, gathered ? gathered : p.b, p.n, more_keys);
+        const Selector<Team, Indices> selector(spaces[team], keys, indices, gathered ? gathered : KB * p.b, gathered ? gathered : p.b, p.n, more_keys);
         ranked = finish<Team>(p, selector, row, list, output);
       }
       if (hidden_space.gathered == 0) {
@@ -314,11 +308,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
           break;
         }
       }
-      gathered = gather<Team>(p, ends, hidden_space, spaces[team], losses, keys, positions);
+      gathered = gather<Team>(p, ends, hidden_space, spaces[team], losses, keys, indices.words);
     } while (gathered);
 #else
     if (!selected) {
-      const Selector<Team> selector(spaces[team], keys, positions, KB * p.b, p.b, p.n, more_keys);
+      const Selector<Team, Indices> selector(spaces[team], keys, indices, KB * p.b, p.b, p.n, more_keys);
       finish<Team>(p, selector, row, list, output);
     }
 #if WINNERS
@@ -328,7 +322,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
 #if ALL
     look<Team>(p, losses, hidden_space, verdict);
     Team::sync();
-    const Entry<Key> tau = worst_of<Team>(hidden_space, keys, positions, KB * p.b);
+    const Entry<Key> tau = worst_of<Team>(hidden_space, keys, indices, KB * p.b);
     if (Team::rank() == 0) verdict.give(p, row, tau);
 #endif
 #if LATE

@@ -8,10 +8,10 @@
 
 // Whether warps tell the best key that their groups lost, before the barrier that candidates wait for. (HELD: threads do, where
 // it matters. LATE: k = 2048 in bf16 took 1 % longer so.)
-#define TELLS_MOST (WINNERS && !REPAIR && !(HELD || LATE || LOADED))
+#define TELLS_MOST (WINNERS && !REPAIR && !(HELD || LATE || LOADED || SPREAD))
 // Whether what groups lost then stays with the blocks of a cluster that walk them. It is looked at only where the best of it ties
 // with tau, and to store it in another block's memory takes as long as a candidate.
-#define LOST_AT_HOME (TELLS_MOST && CLUSTER > 1)
+#define LOST_AT_HOME (WINNERS && (SPREAD || (TELLS_MOST && CLUSTER > 1)))
 
 #if WINNERS
 struct HiddenSpace : ResultSpace {

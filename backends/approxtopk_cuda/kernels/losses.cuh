@@ -32,8 +32,8 @@ struct Losses {
   Key* keys;              // the best key that each group lost, or (BY_THREAD) each thread's groups; LATE: late
   u32 apart;              // groups that have a place together are so far apart
   u32 own;                // groups that a block of a cluster walks
-  const Key* candidates;  // the last of each bucket
-  const u32* positions;
+  const Key* candidates;   // the last of each bucket
+  const Indices* indices;  // of all candidates, known when these are there
 #if LATE
   Key* early;  // what they lost before is worse than this
 #endif
@@ -86,10 +86,24 @@ struct Losses {
   __device__ Key best_of(u32 group) const { return keys[group]; }
 #endif
 
+  // The last that a bucket kept.
+  __device__ Entry<Key> last_of(u32 bucket) const {
+#if SPREAD
+    const u32 home = bucket / (own * GROUP);
+    Key key;
+    u32 word = 0;
+    load_remote(key, remote(candidates + bucket, home));
+    if (INDICES != IN_KEYS) load_remote(word, remote(indices->words + indices->word_of(KB - 1, bucket), home));
+    return {key, indices->index_by(KB - 1, bucket, key, word)};
+#else
+    return {candidates[bucket], indices->at(KB - 1, bucket)};
+#endif
+  }
   // Whether a bucket of a group dropped this element.
   __device__ bool dropped(u32 group, u32 u, const Entry<Key>& entry) const {
     const u32 bucket = group * GROUP + u;
-    const Entry<Key> last = {candidates[bucket] >> KEY_SHIFT, positions[bucket]};
+    Entry<Key> last = last_of(bucket);
+    last.key >>= KEY_SHIFT;
     return better(last, entry);
   }
   // Whether a group can hide something: its last candidates tell of ties.
@@ -98,9 +112,7 @@ struct Losses {
     bool any = false;
 #pragma unroll
     for (u32 u = 0; u < GROUP; ++u) {
-      const u32 bucket = group * GROUP + u;
-      const Entry<Key> last = {candidates[bucket], positions[bucket]};
-      any |= better(last, tau);
+      any |= better(last_of(group * GROUP + u), tau);
     }
     return any;
   }
@@ -128,8 +140,13 @@ template <class Team> __device__ inline Key greatest_of(const Key* keys, u32 cou
 // Tells all threads the best key that any group lost. May end with a barrier.
 template <class Team> __device__ inline void look(const Params& p, const Losses& losses, HiddenSpace& space, Verdict& verdict) {
 #if TELLS_MOST
+  const u32 count = CLUSTER * Team::warps;
   Key most = 0;
-  for (u32 i = Team::lane(); i < CLUSTER * Team::warps; i += 32) most = Wholes::greater(most, space.lost[i]);
+#pragma unroll
+  for (u32 i = 0; i < (count + 31) / 32; ++i) {
+    const u32 at = i * 32 + Team::lane();
+    if (count % 32 == 0 || at < count) most = Wholes::greater(most, space.lost[at]);
+  }
   most = warp_max(most);
 #else
   Key most = greatest_of<Team>(losses.keys, Losses::places(p));
@@ -156,7 +173,9 @@ template <class Team> struct WinnerSink {
   // Groups that will be read again are asked of L2 while results are put: where multiprocessors have no
   // other blocks to wait for them with. Hardly any others are. Of what ties with `least` none is asked for.
   __device__ void begin(Key least) const {
-#if !REPAIR
+#if SPREAD
+    return;  // it is known
+#elif !REPAIR
     look<Team>(output.p, losses, space, verdict);
 #elif TEAM >= 512
     const Params& p = output.p;
@@ -304,10 +323,10 @@ __device__ inline void certify_open(const Params& p, u32 row, const RowEnds& end
 #elif !REPAIR
 // The worst of all candidates, `count` places of them, where these are the results, and nothing ranked them: to
 // all threads.
-template <class Team> __device__ inline Entry<Key> worst_of(HiddenSpace& space, const Key* keys, const u32* positions, u32 count) {
+template <class Team> __device__ inline Entry<Key> worst_of(HiddenSpace& space, const Key* keys, const Indices& indices, u32 count) {
   Entry<Key> mine = {~(Key)0, 0};
   for (u32 i = Team::rank(); i < count; i += Team::size) {
-    const Entry<Key> entry = {keys[i], positions[i]};
+    const Entry<Key> entry = {keys[i], indices[i]};
     if (entry.index != NOWHERE && better(mine, entry)) mine = entry;
   }
   return worst<Team>(space, mine);

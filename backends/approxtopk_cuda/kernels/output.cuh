@@ -34,10 +34,18 @@ __device__ inline void put(const Params& p, const RowEnds& ends, u32 at, Key key
   *step_from(ends.indices, at, p.index_out.step) = (Index)index;
 }
 
-// 16 bytes of items as words.
-template <class T> __device__ inline void pack(u32 (&words)[4], const T* items) {
+// How N neighbouring items are stored where they are aligned together: by the largest pieces that they fill. (What lanes store
+// with gaps between them takes twice as long in shared memory, and several times in another block's.)
+template <int N, class T> struct Pieces {
+  static const int all = N * (int)sizeof(T), most = all % 16 == 0 ? 16 : all % 8 == 0 ? 8 : 4;
+  static const int bytes = all % 4 == 0 && most > (int)sizeof(T) ? most : (int)sizeof(T);
+  static const int items = bytes / (int)sizeof(T), words = bytes / 4;  // words: where there are several items
+};
+
+// Items as words.
+template <int WORDS, class T> __device__ inline void pack(u32 (&words)[WORDS], const T* items) {
 #pragma unroll
-  for (int w = 0; w < 4; ++w) {
+  for (int w = 0; w < WORDS; ++w) {
     if (sizeof(T) == 8) {
       words[w] = (u32)((u64)items[w / 2] >> (w % 2 * 32));
     } else {
@@ -52,36 +60,50 @@ template <class T> __device__ inline void pack(u32 (&words)[4], const T* items) 
 // Where items go. STREAMED is global memory that nobody reads soon, so it need not stay in L2.
 enum Destination { SHARED_MEMORY, GLOBAL, STREAMED };
 
-// 16 bytes by one instruction: an assignment the compiler may take apart into four, whose neighbours
-// then meet in the banks of shared memory.
-template <Destination TO> __device__ inline void store_16_bytes(void* to, const u32 (&words)[4]) {
-  const uint4 quad = make_uint4(words[0], words[1], words[2], words[3]);
+// A piece by one instruction: an assignment the compiler may take apart, and in shared memory neighbours then meet in the banks.
+template <Destination TO, class T> __device__ inline void store_global(void* to, T x) {
+  if (TO == STREAMED)
+    __stcs((T*)to, x);
+  else
+    __stcg((T*)to, x);
+}
+template <Destination TO> __device__ inline void store_words(void* to, const u32 (&words)[4]) {
 #ifdef __CUDA_ARCH__
   if (TO == SHARED_MEMORY) {
-    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"((u32)__cvta_generic_to_shared(to)), "r"(quad.x), "r"(quad.y),
-                 "r"(quad.z), "r"(quad.w)
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"((u32)__cvta_generic_to_shared(to)), "r"(words[0]), "r"(words[1]),
+                 "r"(words[2]), "r"(words[3])
                  : "memory");
     return;
   }
 #endif
-  if (TO == STREAMED)
-    __stcs((uint4*)to, quad);
-  else
-    __stcg((uint4*)to, quad);
+  store_global<TO>(to, make_uint4(words[0], words[1], words[2], words[3]));
 }
-
-// Stores N neighbouring items, in pieces of 16 bytes where they fill such; `to` is then aligned.
-template <Destination TO, int N, class T> __device__ inline void store(T* to, const T (&items)[N]) {
-  const int each = 16 / (int)sizeof(T);
-  if (N % each) {
-#pragma unroll
-    for (int i = 0; i < N; ++i) to[i] = items[i];
+template <Destination TO> __device__ inline void store_words(void* to, const u32 (&words)[2]) {
+#ifdef __CUDA_ARCH__
+  if (TO == SHARED_MEMORY) {
+    asm volatile("st.shared.v2.u32 [%0], {%1, %2};" ::"r"((u32)__cvta_generic_to_shared(to)), "r"(words[0]), "r"(words[1]) : "memory");
     return;
   }
+#endif
+  store_global<TO>(to, make_uint2(words[0], words[1]));
+}
+template <Destination TO> __device__ inline void store_words(void* to, const u32 (&words)[1]) {
+  if (TO == SHARED_MEMORY)
+    *(u32*)to = words[0];
+  else
+    store_global<TO>(to, words[0]);
+}
+
+template <Destination TO, int N, class T> __device__ inline void store(T* to, const T (&items)[N]) {
+  typedef Pieces<N, T> P;
 #pragma unroll
-  for (int i = 0; i < N; i += each) {
-    u32 words[4];
-    pack<T>(words, items + i);
-    store_16_bytes<TO>(to + i, words);
+  for (int i = 0; i < N; i += P::items) {
+    if constexpr (P::items == 1) {
+      to[i] = items[i];
+    } else {
+      u32 words[P::words];
+      pack(words, items + i);
+      store_words<TO>(to + i, words);
+    }
   }
 }

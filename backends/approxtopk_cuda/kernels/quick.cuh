@@ -13,8 +13,8 @@
 // Candidates are in memory, or (held.cuh) in registers.
 
 // A thread's share of candidates in memory.
-template <class Team> struct StoredCandidates {
-  const Selector<Team>& selector;
+template <class Selector> struct StoredCandidates {
+  const Selector& selector;
 
   __device__ u32 count(Key least) const {
     u32 own = 0;

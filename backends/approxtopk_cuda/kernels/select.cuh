@@ -15,7 +15,7 @@
 // Nothing in the result depends on the order of threads. A look at a candidate takes no branch for
 // what is common, so that a thread has several of them in flight.
 
-template <class TEAM_TYPE> struct Selector {
+template <class TEAM_TYPE, class INDICES_TYPE = const u32*> struct Selector {
   typedef TEAM_TYPE Team;
   typedef SelectSpace<Team::size> Space;
   static const int per_thread = Space::bins / Team::size;
@@ -28,7 +28,7 @@ template <class TEAM_TYPE> struct Selector {
   // Candidates, in any memory; those of a thread are `mine`, at its rank, then Team::size apart.
   // Each bucket's best is among the first `heads` of a thread.
   const Key* keys;
-  const u32* positions;
+  INDICES_TYPE positions;
   u32 mine, heads;
   u32 n;      // BINNED: positions are less
   u32* more;  // BINNED 2: room for Space::bins integers
@@ -36,7 +36,7 @@ template <class TEAM_TYPE> struct Selector {
   __device__ static u32 share(u32 m) { return m > Team::rank() ? (m - Team::rank() - 1) / Team::size + 1 : 0; }
 
   // m candidates, the best of each bucket among the first b.
-  __device__ Selector(Space& s, const Key* k, const u32* p, u32 m, u32 b = NOWHERE, u32 of = NOWHERE, void* place = nullptr)
+  __device__ Selector(Space& s, const Key* k, INDICES_TYPE p, u32 m, u32 b = NOWHERE, u32 of = NOWHERE, void* place = nullptr)
       : space(s), keys(k), positions(p), mine(share(m)), heads(share(b < m ? b : m)), n(of), more((u32*)place) {}
 
   // Calls f(i, keys[i]) for the thread's candidates, whose keys are loaded `ahead` at a time.
