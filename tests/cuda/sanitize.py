@@ -4,7 +4,7 @@ On a machine with a GPU and CUDA's compute-sanitizer,
 
     PYTHONPATH=.:backends python tests/cuda/sanitize.py memcheck racecheck initcheck
 
-runs 361 of them under each tool, in 12 processes, and fails if a result is wrong or a tool reports
+runs 379 of them under each tool, in 12 processes, and fails if a result is wrong or a tool reports
 anything. A number among the arguments is how many seconds to begin new problems for, kinds of
 kernels and exactness first.
 """
@@ -36,6 +36,8 @@ SHAPES: tuple[tuple[int, int, int, int, int, dict[str, Any]], ...] = (
     (150, 8192, 700, 4096, 2, {}),  # in shared memory, two passes
     (8, 40_000, 64, 4096, 1, {}),  # a cluster a row, candidates in registers
     (20, 40_000, 300, 2048, 2, {"sorted": True}),  # in the first block's shared memory
+    (20, 40_000, 300, 2048, 2, {}),  # all blocks of a cluster select
+    (4, 100_000, 300, 512, 4, {}),  # and have parts to merge
     (20, 40_000, 3000, 2048, 2, {"sorted": True}),  # more than there are bins to order them by
     (600, 256, 8, 32, 2, {}),  # a warp a row, winners taken out one by one
     (600, 1000, 60, 100, 2, {}),  # and selected
@@ -64,6 +66,7 @@ PROVEN = (
     (100, 16384, 40, 1024, 2, {}),  # rows in registers
     (200, 8195, 50, 1000, 3, {"sorted": True}),
     (16, 70_001, 300, 256, 2, {"sorted": True}),
+    (20, 40_000, 300, 2048, 2, {}),  # all blocks of a cluster select
     (2, 2**17, 1000, 32768, 1, {}),  # a cluster certifies
     (1, 70_000, 100, 10, 12, {"sorted": True}),  # not knowing what was lost
     (1, 100_000, 8000, 30_000, 1, {}),  # in global memory

@@ -112,6 +112,8 @@ def test_random_plans(dtype: str, block: int) -> None:
         (128, 65536, 128, 4096, 2, {}),
         (40, 131072, 2048, 4096, 3, {}),
         (40, 131072, 2048, 4096, 3, {"sorted": True, "interleaved": False}),
+        (8, 131072, 2048, 4096, 2, {}),  # all blocks of a cluster select, and of the next
+        (3, 200_000, 900, 1024, 4, {"largest": False}),  # have parts to merge
         (140, 131072, 2048, 4096, 3, {}),  # hardly ever exact, which is known late
         (600, 16384, 1000, 1024, 2, {"sorted": True, "largest": False}),
         (700, 16384, 64, 512, 2, {}),
