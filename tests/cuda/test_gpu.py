@@ -100,7 +100,7 @@ def test_many_rows(rows: int, k: int, b: int, kb: int) -> None:
         ((8, 131072), 2048, 4096, 3, {"sorted": True}),
         ((8, 131072), 2048, 4096, 3, {}),  # all blocks of a cluster select
         ((3, 131072), 600, 4096, 1, {"largest": False, "index_dtype": "int32"}),
-        ((20, 70001), 3000, 2048, 2, {}),  # more than there are buckets, of rows that begin anywhere
+        ((20, 70001), 3000, 2048, 2, {}),  # more than buckets, of rows that begin anywhere
         ((4, 200000), 900, 1024, 4, {}),  # whose parts are merged
         ((40, 65536), 4096, 8192, 2, {"sorted": True, "largest": False}),
         ((700, 16384), 256, 512, 3, {"sorted": True}),
