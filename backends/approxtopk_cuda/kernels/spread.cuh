@@ -50,14 +50,10 @@ template <class Team> struct Spread {
     if (Team::rank() == 0) {
       begin_arrivals(&own.extents_arrive);
       begin_arrivals(&own.list_arrives);
-      expect_arrivals(&own.extents_arrive, CLUSTER * Extent::bytes);
     }
 #pragma unroll
     for (u32 round = 0; round < SpreadSpace::rounds; ++round) {
-      if (Team::rank() == 0) {
-        begin_arrivals(own.counts_arrive + round);
-        expect_arrivals(own.counts_arrive + round, (CLUSTER - 1) * words * 4);
-      }
+      if (Team::rank() == 0) begin_arrivals(own.counts_arrive + round);
 #pragma unroll
       for (u32 e = 0; e < each; ++e) counts_of(round, block)[Team::rank() * each + e] = 0;
     }
@@ -106,6 +102,11 @@ template <class Team> struct Spread {
     if (Team::lane() == 0) own.lost[Team::warp()] = lost;
 #endif
     Team::sync();
+    if (Team::rank() == 32) {  // of a warp that has nothing to send
+      expect_arrivals(&own.extents_arrive, CLUSTER * Extent::bytes);
+#pragma unroll
+      for (u32 round = 0; round < SpreadSpace::rounds; ++round) expect_arrivals(own.counts_arrive + round, (CLUSTER - 1) * words * 4);
+    }
     const u32 other = Team::lane() % CLUSTER;
     if (Team::warp() == 0) {
       const u32 from = Team::lane() % Team::warps;
