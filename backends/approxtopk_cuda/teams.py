@@ -173,7 +173,7 @@ def _in_parts(p: Problem, device: Device, most: int) -> list[tuple[int, int]]:
 
 
 def _to_select(p: Problem, team: int) -> int:
-    """So many threads of each block, or more, for one block of a cluster selects by itself."""
+    """So many threads of each block, or more, where one of a cluster may select by itself."""
     return max(team, 512) if p.k > _MANY_WINNERS else team
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from problems import problem
+from problems import only_launch, problem
 from test_emulated_problems import check, rows_of
 
 from approxtopk_cuda import Device, Problem
@@ -70,3 +70,22 @@ def test_blocks_select_from_their_own(name: str, tmp_path: Path) -> None:
     assert launch.cluster > 1
     assert defines["SPREAD"] == 1
     assert macros.items() <= defines.items()
+
+
+@pytest.mark.parametrize(
+    ("more", "spread"),
+    [
+        ({}, 1),
+        ({"certificate": True}, 1),
+        ({"kb": 9, "b": 512}, 1),
+        ({"sorted": True}, 0),  # put in order by one block
+        ({"repair": True}, 0),  # selected again from what one has
+        ({"k": 100}, 0),  # selected quicker by all together
+        ({"kb": 9, "b": 4096}, 0),  # too many of a thread
+    ],
+)
+def test_which_rows_all_blocks_select_from(more: dict[str, int], spread: int) -> None:
+    shape = {"k": 500, "b": 2048, "kb": 2, **more}
+    macros = dict(only_launch(problem(8, 65536, **shape)).kernel.defines)
+    assert int(macros["CLUSTER"]) > 1
+    assert int(macros["SPREAD"]) == spread

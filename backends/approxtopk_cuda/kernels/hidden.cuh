@@ -7,7 +7,7 @@
 // From the command line: WINNERS (0, 1: certificate or repair is asked for), REPAIR, SORTED.
 
 // Whether warps tell the best key that their groups lost, before the barrier that candidates wait for. (HELD: threads do, where
-// it matters. LATE: k = 2048 in bf16 took 1 % longer so.)
+// it matters. LATE: k = 2048 in bf16 took 1 % longer so. SPREAD: all are told with the range of candidates.)
 #define TELLS_MOST (WINNERS && !REPAIR && !(HELD || LATE || LOADED || SPREAD))
 // Whether what groups lost then stays with the blocks of a cluster that walk them. It is looked at only where the best of it ties
 // with tau, and to store it in another block's memory takes as long as a candidate.

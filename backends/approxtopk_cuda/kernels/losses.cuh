@@ -19,7 +19,7 @@
 //
 // COARSE: lost keys are known roughly; see ranking.cuh.
 //
-// From the command line: WINNERS, REPAIR, LATE, BY_THREAD, COARSE, HELD, CLUSTER, TEAM, KEY_SHIFT, STRIDED.
+// From the command line: WINNERS, REPAIR, LATE, BY_THREAD, COARSE, HELD, SPREAD, CLUSTER, TEAM, KEY_SHIFT, STRIDED, INDICES.
 
 #if WINNERS
 // A lost key is this much less, at the most.
@@ -27,7 +27,8 @@ static const Key SLACK = !COARSE ? 0 : sizeof(Key) == 8 ? 0xFFFFFFFFu : 0xFFFF;
 // Whether one that is no worse than tau's may have it.
 __device__ inline bool may_tie(Key lost, Key tau) { return lost >= tau && lost - tau <= SLACK; }
 
-// What groups of buckets lost, in the memory of the first block of a cluster or (LOST_AT_HOME) of each one's own.
+// What groups of buckets lost, in the memory of the first block of a cluster or (LOST_AT_HOME) in each one's own; SPREAD: so are
+// the last candidates.
 struct Losses {
   Key* keys;              // the best key that each group lost, or (BY_THREAD) each thread's groups; LATE: late
   u32 apart;              // groups that have a place together are so far apart
