@@ -8,7 +8,7 @@ from .problem import Problem
 from .tiling import Tiling
 from .variants import aligned, key_bytes
 
-__all__ = ["Indices", "candidate_bytes", "indices_of"]
+__all__ = ["Indices", "candidate_bytes", "indices_of", "spared_bytes"]
 
 
 class Indices(IntEnum):
@@ -36,3 +36,9 @@ def candidate_bytes(p: Problem, tiling: Tiling, entries: int, more: int) -> int:
     """Bytes of so many candidates, and of `more` places for keys and indices."""
     words = indices_of(p, tiling).words(p, entries)
     return aligned(entries + more) * key_bytes(p.dtype) + 4 * aligned(words + more)
+
+
+def spared_bytes(p: Problem, tiling: Tiling) -> int:
+    """How many more a list of indices would take."""
+    entries = p.b * p.kb
+    return 4 * (entries - indices_of(p, tiling).words(p, entries))

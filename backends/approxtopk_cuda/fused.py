@@ -8,7 +8,7 @@ from enum import Enum, auto
 from approxtopk.backend import itemsize_of
 
 from . import loaded, reread, resident
-from .candidates import candidate_bytes, indices_of
+from .candidates import candidate_bytes, indices_of, spared_bytes
 from .exactness import at_its_end, coarsely, watched_steps
 from .order import MAX_SORT, binned, sort_places
 from .problem import Device, Launch, Problem
@@ -17,6 +17,7 @@ from .teams import (
     certify_space,
     crowded,
     groups_for_bound,
+    is_for_clusters,
     is_quick,
     merges,
     static_space,
@@ -85,9 +86,9 @@ def _fused_by(
     teams = threads // team
     blocks = p.rows * cluster // teams
     wave = max(1, -(-blocks // device.multiprocessors))  # blocks of a multiprocessor, in one wave
-    spread = cluster > 1 and not kept and is_spread(p, tiling)
-    most = loads_in_flight(tiling) if spread else 16
-    walk, limit = _fused_walk(p, device, tiling, 65536 // (threads * wave), most)
+    spread = cluster > 1 and not kept and is_spread(p, tiling, cluster)
+    loads = loads_in_flight(tiling) if spread else 16
+    walk, limit = _fused_walk(p, device, tiling, 65536 // (threads * wave), loads)
     merge = tiling.parts > 1
     if threads * limit > 65536 or (team == 32 and merge and p.n > 1024):
         return None
@@ -113,8 +114,6 @@ def _fused_by(
     shared = teams * (inside.shared if inside else candidate_bytes(p, tiling, p.b * p.kb, more))
     if extract:
         shared = 0
-    if spread:
-        shared += spread_space(p, cluster)
     fixed = static_space(p, team)
     if inside:
         fixed += certify_space(p, team, cluster)
@@ -136,8 +135,17 @@ def _fused_by(
         shared = max(shared, resident.row_bytes(p, tiling))
         room = resident.blocks_of(device, threads, shared, fixed)
         macros = resident.defines(p, device, tiling, room)
-    if shared + teams * fixed > device.shared_per_block:
+    most = device.shared_per_block - teams * fixed
+    # What a team is to select from is bounded as if indices were stored: of more it has not been
+    # measured that this is faster than another launch.
+    if shared + (0 if kept or extract else teams * spared_bytes(p, tiling)) > most:
         return None
+    if spread and shared + spread_space(p, cluster) <= most:
+        shared += spread_space(p, cluster)
+    elif cluster > 1 and not (kept or is_for_clusters(p, device, spread=False)):
+        return None
+    else:
+        spread = False
     if stays and not resident.is_faster(p, device, tiling, room):
         return None
     if way is Way.REREAD and not reread.has_room(device, shared + fixed):

@@ -17,7 +17,7 @@ _THREADS = 512
 _COUNTS = 2 * 1024 * 2
 
 
-def is_spread(p: Problem, tiling: Tiling) -> bool:
+def is_spread(p: Problem, tiling: Tiling, cluster: int) -> bool:
     """Whether blocks that walk their buckets in one pass should select so.
 
     Few winners are selected quicker by all blocks together, results in order are put in order by
@@ -27,8 +27,10 @@ def is_spread(p: Problem, tiling: Tiling) -> bool:
         return False
     buckets = tiling.v if tiling.parts == 1 else 1  # of a thread; of such in parts some have one
     held = tiling.passes == 1 and (tiling.parts == 1 or tiling.tile <= tiling.threads)
-    few = buckets * p.kb <= _EACH and p.b * p.kb < 2**16
-    return held and few and tiling.threads <= _THREADS
+    few = buckets * p.kb <= _EACH
+    # All that there is room for is counted by 16 bits where keys are the least, empty places too.
+    counted = cluster * tiling.threads * buckets * p.kb < 2**16
+    return held and few and counted and tiling.threads <= _THREADS
 
 
 def loads_in_flight(tiling: Tiling) -> int:

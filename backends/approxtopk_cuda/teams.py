@@ -14,6 +14,7 @@ __all__ = [
     "certify_space",
     "crowded",
     "groups_for_bound",
+    "is_for_clusters",
     "is_quick",
     "merges",
     "static_space",
@@ -33,9 +34,10 @@ MOST_BLOCKS = 8
 #: bytes of a row, at least, that are read sooner even so than by half as many blocks.
 _MOST_SHARED, _LEAST_SHARED = 4096, 2 * 2**20
 #: Bytes of a row, at most, that a cluster is quicker with than the whole device in two launches: of
-#: one or two rows, half of that if elements are of 8 bytes, which take more arithmetic; where rows
-#: are more, or all blocks select (see spread.py), or certificate or repair would be another launch;
-#: and that quick selection repairs.
+#: one or two rows, that one block selects from; where rows are more, or certificate or repair would
+#: be another launch, or of one or two rows that all blocks select from (see spread.py); and that
+#: quick selection repairs. Of one or two rows half of that if elements are of 8 bytes, which take
+#: more arithmetic.
 _CLUSTERS, _CLUSTERS_INSTEAD, _CLUSTERS_REPAIR = 2**20, 2 * 2**20, 4 * 2**20
 #: Elements of a row, at most, that a cluster is quicker with whatever the buckets and the layout;
 #: and how many buckets longer rows must have, of neighbouring elements.
@@ -63,30 +65,39 @@ def teams_for(p: Problem, device: Device) -> list[tuple[int, int]]:
         while best < 512 and 16 * best < _step_bytes(p):
             best *= 2
         return [(best, 1), *((team, 1) for team in (256, 512) if team != best)]
-    most = 1  # blocks of a cluster that the device has room for
-    while device.clusters and most < MOST_BLOCKS:
-        sharing = 2 * most == MOST_BLOCKS and _may_share(p)
-        if 2 * most * p.rows > (processors if sharing else at_once(device, 2 * most)):
-            break
-        most *= 2
-    if 4 * most * p.rows < processors and not _is_for_a_cluster(p):
+    if not is_for_clusters(p, device, spread=not (p.sorted or is_quick(p))):
         return []
+    most = _most_blocks(p, device)
     return _whole(p, device, most) if takes_whole(p) else _in_parts(p, device, most)
 
 
-def _is_for_a_cluster(p: Problem) -> bool:
-    """Whether each of so few rows that most multiprocessors would be idle is for a cluster."""
-    if p.n <= _SHORT:
+def _most_blocks(p: Problem, device: Device) -> int:
+    """Blocks of a cluster, at most, that the device has room for."""
+    most = 1
+    while device.clusters and most < MOST_BLOCKS:
+        sharing = 2 * most == MOST_BLOCKS and _may_share(p)
+        if 2 * most * p.rows > (device.multiprocessors if sharing else at_once(device, 2 * most)):
+            break
+        most *= 2
+    return most
+
+
+def is_for_clusters(p: Problem, device: Device, spread: bool) -> bool:
+    """Whether rows are for clusters, or blocks, even if that leaves most multiprocessors idle.
+
+    `spread`: whether all blocks of a cluster would select.
+    """
+    if 4 * _most_blocks(p, device) * p.rows >= device.multiprocessors or p.n <= _SHORT:
         return True
     if p.b < _BUCKETS or p.step != 1 or not p.interleaved:
         return False
     each = itemsize_of(p.dtype)
     if p.repair and is_quick(p):
         most = _CLUSTERS_REPAIR
-    elif p.rows > 2 or p.certificate or p.repair or not (p.sorted or is_quick(p)):
+    elif p.rows > 2 or p.certificate or p.repair:
         most = _CLUSTERS_INSTEAD
     else:
-        most = _CLUSTERS if each < 8 else _CLUSTERS // 2
+        most = (_CLUSTERS_INSTEAD if spread else _CLUSTERS) // (1 if each < 8 else 2)
     return p.n * each <= most
 
 

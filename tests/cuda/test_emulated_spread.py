@@ -82,10 +82,11 @@ def test_blocks_select_from_their_own(name: str, tmp_path: Path) -> None:
         ({"repair": True}, 0),  # selected again from what one has
         ({"k": 100}, 0),  # selected quicker by all together
         ({"kb": 9, "b": 4096}, 0),  # too many of a thread
+        ({"b": 8704, "kb": 4, "rows": 1, "n": 131072}, 0),  # 2^16 places, empty ones among them
     ],
 )
 def test_which_rows_all_blocks_select_from(more: dict[str, int], spread: int) -> None:
-    shape = {"k": 500, "b": 2048, "kb": 2, **more}
-    macros = dict(only_launch(problem(8, 65536, **shape)).kernel.defines)
+    shape = {"rows": 8, "n": 65536, "k": 500, "b": 2048, "kb": 2, **more}
+    macros = dict(only_launch(problem(**shape)).kernel.defines)
     assert int(macros["CLUSTER"]) > 1
     assert int(macros["SPREAD"]) == spread

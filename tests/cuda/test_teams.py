@@ -170,8 +170,12 @@ def test_many_rows_have_teams_whose_threads_all_find_room(
         ((2, 524288, 512, 8192, 1), "float32", {}, (8, 256)),
         ((2, 524288, 512, 8192, 1), "float32", {"sorted": True}, None),  # by one block
         ((2, 524288, 64, 8192, 1), "float32", {}, None),
+        ((2, 507904, 3000, 12288, 3), "float32", {}, None),  # in two passes: one block would select
+        ((1, 2**20, 2048, 1024, 2), "float16", {}, None),  # all candidates
+        ((16, 2**20, 200, 4096, 4), "float64", {}, (8, 256)),  # there is room for one to select
         ((1, 131072, 512, 2048, 2), "float64", {}, (8, 256)),
         ((1, 131072, 512, 2048, 2), "float64", {"sorted": True}, None),
+        ((1, 262144, 512, 2048, 2), "float64", {}, None),
         ((1, 131072, 512, 2048, 2), "float64", {"certificate": True}, (8, 256)),
         ((4, 524288, 512, 8192, 1), "float32", {}, (8, 256)),
         # It would be three launches.

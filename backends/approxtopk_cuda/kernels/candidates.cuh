@@ -42,7 +42,7 @@ struct Candidates {
 };
 #endif
 
-// Candidates to the memory of the first block of a cluster.
+// Candidates to the memory of the first block of a cluster, or what certificates need of them to the block's own.
 struct CandidateSink {
   Key* keys;
   u32* words;

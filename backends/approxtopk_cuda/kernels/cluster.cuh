@@ -57,8 +57,8 @@ __device__ inline void max_remote(u32 to, u32 x) { asm volatile("red.shared::clu
 // A barrier of a block's shared memory that waits for as many bytes as it is told to expect, which other blocks send there: without
 // the fence that a barrier of the cluster needs, which takes as long as three quarters of all that way.
 //
-// By one thread, before other blocks know that this one runs; then by one thread, before or after bytes have come; by all that
-// look at these.
+// By one thread, before other blocks know that this one runs; then by one thread, once in a launch, before or after bytes have
+// come; by all that look at these.
 __device__ inline void begin_arrivals(u64* barrier) {
   asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"((u32)__cvta_generic_to_shared(barrier)) : "memory");
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");

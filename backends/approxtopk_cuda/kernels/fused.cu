@@ -1,7 +1,7 @@
 // Stage 1 and stage 2 in one launch: a team (a warp, a block, or a cluster of blocks) owns a row.
 //
 // Shapes   arr: rows of n elements of any strides; values and indices: k of each row, in the order of
-//          candidates' places, or best first (SORTED).
+//          candidates' places (SPREAD: of threads; see spread.cuh), or best first (SORTED).
 // Ties     to the lower index. 1 <= k <= candidates; n < 2^32 - 1.
 // When     rows fill the GPU, and candidates fit in shared memory. The grid has a team for each row.
 //   TEAM 32          short rows: a warp each, no block barrier.

@@ -10,7 +10,7 @@
 // As in select.cuh nothing in the result depends on the order of threads. Where still too many are in the bin nothing is given: the
 // first block then selects from all candidates.
 //
-// From the command line: SPREAD (0, 1), CLUSTER, KB, V, WINNERS.
+// From the command line: SPREAD (0, 1), THREADS, CLUSTER, KB, WINNERS; see candidates.cuh, too.
 
 #if SPREAD
 // What a block tells of its candidates, and of what it lost.
