@@ -81,8 +81,8 @@ def test_blocks_select_from_their_own(name: str, tmp_path: Path) -> None:
         ({"sorted": True}, 0),  # put in order by one block
         ({"repair": True}, 0),  # selected again from what one has
         ({"k": 100}, 0),  # selected quicker by all together
-        ({"kb": 9, "b": 4096}, 0),  # too many of a thread
-        ({"b": 8704, "kb": 4, "rows": 1, "n": 131072}, 0),  # 2^16 places, empty ones among them
+        ({"kb": 9, "dtype": "bfloat16"}, 0),  # too many of a thread
+        ({"rows": 1, "k": 1500, "b": 128, "kb": 16, "interleaved": False}, 0),  # 2^16, most empty
     ],
 )
 def test_which_rows_all_blocks_select_from(more: dict[str, int], spread: int) -> None:
