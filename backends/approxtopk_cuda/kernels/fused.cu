@@ -217,8 +217,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) IN_CLUSTERS fu
     lists.lost = losses.of_lists(p);
 #endif
     Team::sync();  // the lists of the pass before have been read
-#endif
-#if MERGE
     if (active) {
 #pragma unroll
       for (int i = 0; i < KB; ++i) {
