@@ -86,9 +86,8 @@ def _fused_by(
     teams = threads // team
     blocks = p.rows * cluster // teams
     wave = max(1, -(-blocks // device.multiprocessors))  # blocks of a multiprocessor, in one wave
-    spread = cluster > 1 and not kept and is_spread(p, tiling, cluster)
-    loads = loads_in_flight(tiling) if spread else 16
-    walk, limit = _fused_walk(p, device, tiling, 65536 // (threads * wave), loads)
+    least = 65536 // (threads * wave)
+    walk, limit = _fused_walk(p, device, tiling, least)
     merge = tiling.parts > 1
     if threads * limit > 65536 or (team == 32 and merge and p.n > 1024):
         return None
@@ -140,12 +139,13 @@ def _fused_by(
     # measured that this is faster than another launch.
     if shared + (0 if kept or extract else teams * spared_bytes(p, tiling)) > most:
         return None
-    if spread and shared + spread_space(p, cluster) <= most:
+    spread = cluster > 1 and not kept and is_spread(p, tiling, cluster)
+    spread = spread and shared + spread_space(p, cluster) <= most
+    if spread:
         shared += spread_space(p, cluster)
+        walk, _ = _fused_walk(p, device, tiling, least, loads_in_flight(tiling))
     elif cluster > 1 and not (kept or is_for_clusters(p, device, spread=False)):
         return None
-    else:
-        spread = False
     if stays and not resident.is_faster(p, device, tiling, room):
         return None
     if way is Way.REREAD and not reread.has_room(device, shared + fixed):
@@ -215,7 +215,7 @@ def _at_once(p: Problem, tiling: Tiling, walk: Walk) -> dict[str, int]:
 
 
 def _fused_walk(
-    p: Problem, device: Device, tiling: Tiling, least: int, most: int
+    p: Problem, device: Device, tiling: Tiling, least: int, most: int = 16
 ) -> tuple[Walk, int]:
     """The walk and its registers; what comes after it in the same kernel needs some as well."""
     # Selection, compiled for sm_80, takes some registers more.
