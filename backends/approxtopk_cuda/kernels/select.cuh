@@ -167,16 +167,7 @@ template <class TEAM_TYPE, class INDICES_TYPE = const u32*> struct Selector {
     range(least, greatest);
   }
 
-  // Sum over the threads before this one; `totals` is free after the next barrier.
-  __device__ u32 scan(u32 own) const {
-    u32 before = warp_scan(own);
-    if (!Team::is_warp) {
-      if (Team::lane() == 31) space.totals[Team::warp()] = before;
-      Team::sync();
-      before += __reduce_add_sync(~0u, Team::lane() < Team::warp() ? space.totals[Team::lane()] : 0);
-    }
-    return before - own;
-  }
+  __device__ u32 scan(u32 own) const { return space.template sum_before<Team>(own); }
 
   // A thread's bins, thread 0 the highest ones.
   __device__ Bins& bins_of_thread() const { return ((Bins*)space.count)[Team::size - 1 - Team::rank()]; }

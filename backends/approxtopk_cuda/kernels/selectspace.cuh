@@ -20,4 +20,15 @@ template <int SIZE> struct SelectSpace {
   u32 totals[warps];
   u32 bin, above, inside;
   u32 top_bin, top_above;
+
+  // Sum over the threads before this one; `totals` is free after the next barrier.
+  template <class Team> __device__ u32 sum_before(u32 own) {
+    u32 before = warp_scan(own);
+    if (!Team::is_warp) {
+      if (Team::lane() == 31) totals[Team::warp()] = before;
+      Team::sync();
+      before += __reduce_add_sync(~0u, Team::lane() < Team::warp() ? totals[Team::lane()] : 0);
+    }
+    return before - own;
+  }
 };

@@ -165,7 +165,7 @@ template <class Team> struct Spread {
       }
       sum += (all[e] & 0xFFFF) + (all[e] >> 16) + (before[e] << 16) + (before[e] & 0xFFFF0000u);
     }
-    u32 above = scan(sum);
+    u32 above = space.template sum_before<Team>(sum);
     if ((above & 0xFFFF) < want && want <= (above & 0xFFFF) + (sum & 0xFFFF)) {
 #pragma unroll
       for (u32 e = each; e-- > 0;) {
@@ -197,14 +197,6 @@ template <class Team> struct Spread {
     return space.inside;
   }
 
-  // Sum over the threads before this one; `totals` is free after the next barrier.
-  __device__ u32 scan(u32 mine) const {
-    const u32 up_to = warp_scan(mine);
-    if (Team::lane() == 31) space.totals[Team::warp()] = up_to;
-    Team::sync();
-    return __reduce_add_sync(~0u, Team::lane() < Team::warp() ? space.totals[Team::lane()] : 0) + up_to - mine;
-  }
-
   // The k best to output(place, key, index), but those that are ranked to ranked(place, key, index) after ranked.begin_ranks(), in
   // the first block, best first. `lost`: the best key that the thread lost, and then that any did. False, and nothing given,
   // where too many would be ranked.
@@ -228,7 +220,7 @@ template <class Team> struct Spread {
       const u32 to = own.listed + count_shared(&space.list.length);
       send_items(remote(space.list.entries + to, 0), remote(&own.list_arrives, 0), entry);
     });
-    at += scan(above);
+    at += space.template sum_before<Team>(above);
     each_of(candidates, [&](Key key, int u, int i) {
       if (key > greatest) output(at++, key, candidates.index(u, i));
     });
